@@ -1,0 +1,1 @@
+"""Procedural paintings: one module a style, each with `draw(size, seed)`."""
