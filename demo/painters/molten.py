@@ -15,7 +15,7 @@ _POUR = palette(
 def _folded(x: Field, y: Field, rng: Rng) -> Field:
     """A scalar in [0, 1] whose level lines are folded like poured paint."""
     size = len(x)
-    for cells, push in ((2.0, 0.42), (3.5, 0.22), (7.0, 0.075), (15.0, 0.020)):
+    for cells, push in ((1.6, 0.46), (3.0, 0.20), (7.0, 0.05)):
         shift = [fractal(size, cells, rng, 3) - 0.5 for _ in range(2)]
         x, y = x + push * sample(shift[0], x, y), y + push * sample(shift[1], x, y)
     base = fractal(size, 2.2, rng, 3, stretch=0.6)
@@ -45,7 +45,7 @@ def _gloss(image: Field, height: Field, strength: float) -> Field:
     down, across = np.gradient(soft)
     slope = np.tanh((down + across) * size * 0.045)
     shine = smoothstep(0.55, 0.95, slope) * strength
-    shaded = image * (1 + 0.30 * slope[..., None])
+    shaded = image * (1 + 0.20 * slope[..., None])
     return np.asarray(np.clip(shaded + shine[..., None] * 0.55, 0, 1))
 
 
@@ -54,11 +54,11 @@ def draw(size: int, seed: int) -> Picture:
     rng = np.random.default_rng(seed)
     side = size * 2
     x, y = grid(side)
-    depth, label = _cells(side, rng, 520)
+    depth, label = _cells(side, rng, 300)
     warp = 0.03 * np.stack([fractal(side, 6, rng, 3) - 0.5 for _ in range(2)])
     depth, label = sample(depth, x + warp[0], y + warp[1]), sample(label, x + warp[0], y + warp[1])
     fold = _folded(x, y, rng)
-    pour = fold * 4.6 + 0.55 * label * (depth > 0) + 0.10 * np.sqrt(np.clip(depth, 0, 1))
+    pour = fold * 2.9 + 0.55 * label * (depth > 0) + 0.10 * np.sqrt(np.clip(depth, 0, 1))
     turn = np.abs(pour % 2 - 1)
     colour = ramp(turn, _POUR)
     threads = np.abs((fold * 58) % 1 - 0.5) * 2
@@ -67,5 +67,5 @@ def draw(size: int, seed: int) -> Picture:
     colour = mix(colour, palette("10061a")[0], smoothstep(0.22, 0.08, threads) * dense * 0.6)
     rim = smoothstep(0.0, 0.05, depth) * smoothstep(0.22, 0.08, depth)
     colour = mix(colour, palette("12081f")[0], rim * 0.8)
-    height = 0.6 * np.sin(turn * 40) * 0.25 + np.sqrt(np.clip(depth, 0, 1)) * 0.8 + 0.5 * threads
+    height = 0.10 * np.sin(turn * 12) + np.sqrt(np.clip(depth, 0, 1)) * 0.35 + 0.05 * threads
     return to_picture(_gloss(colour, height, 0.9), size)

@@ -5,7 +5,7 @@ import numpy as np
 
 from demo.painters.brush import look_up, scatter
 from demo.painters.colour import jitter, mix, palette, ramp, to_picture
-from demo.painters.noise import Field, Picture, Rng, fractal, grid, sample, smoothstep
+from demo.painters.noise import Field, Picture, Rng, fractal, grid, smoothstep
 
 _GROUT = palette("3a2c26 6b5646")
 _FISH = ((0.60, 0.70, 0.165, -0.25), (0.24, 0.83, 0.115, 0.2))
@@ -15,9 +15,9 @@ _SUN = (0.34, 0.27, 0.105)
 def _sky(x: Field, y: Field) -> tuple[Field, Field]:
     cx, cy, radius = _SUN
     reach, turn = np.hypot(x - cx, y - cy), np.arctan2(y - cy, x - cx)
-    rings = palette("fff0b0 f8cf5a efa93a e27d3a c9563a b8473f 8f3a4a 5d3558 3d3a66 2c3f70 27406e")
+    rings = palette("fff0b0 f8cf5a efa93a e27d3a c9563a b8473f 9c3f58 7f4474 5f559a 4a6cb4 4a86c4")
     colour = ramp(np.clip((reach - radius) / 0.62, 0, 1), rings)
-    rays = (np.sin(turn * 14) > 0.15) & (reach > radius + 0.025) & (reach < 0.30)
+    rays = (np.sin(turn * 12) > 0.0) & (reach > radius + 0.025) & (reach < 0.34)
     colour = np.where(rays[..., None], palette("f6c94a")[0], colour)
     colour = np.where((reach < radius + 0.022)[..., None], palette("a8352c")[0], colour)
     colour = np.where((reach < radius)[..., None], palette("f9d24e")[0], colour)
@@ -75,20 +75,6 @@ def _fish(colour: Field, angle: Field, x: Field, y: Field) -> tuple[Field, Field
     return colour, angle
 
 
-def _border(colour: Field, angle: Field, x: Field, y: Field) -> tuple[Field, Field]:
-    rim = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
-    run = np.where(np.minimum(x, 1 - x) < np.minimum(y, 1 - y), y, x)
-    wave = np.sin(run * 2 * np.pi * 12) * 0.011
-    guilloche = np.where(
-        (rim > 0.027 + wave)[..., None], palette("d9a441")[0], palette("9c3b2e")[0]
-    )
-    guilloche = np.where((rim < 0.011)[..., None], palette("1f5f6a")[0], guilloche)
-    guilloche = np.where((rim > 0.045)[..., None], palette("efe3c6")[0], guilloche)
-    inside = rim < 0.057
-    flat = np.where(np.minimum(x, 1 - x) < np.minimum(y, 1 - y), np.pi / 2, 0)
-    return np.where(inside[..., None], guilloche, colour), np.where(inside, flat, angle)
-
-
 def _owners(seeds: Field, angle: Field, size: int, reach: int) -> Field:
     """Index of the nearest seed at each pixel, in the seed's own rotated square metric."""
     best = np.full((size + 2 * reach, size + 2 * reach), np.inf, np.float32)
@@ -106,7 +92,7 @@ def _owners(seeds: Field, angle: Field, size: int, reach: int) -> Field:
     return owner[reach:-reach, reach:-reach]
 
 
-def _pack(count: int, angle: Field, walls: Field, rng: Rng, rounds: int = 14) -> Field:
+def _pack(count: int, angle: Field, walls: Field, rng: Rng, rounds: int = 24) -> Field:
     """Seeds (unit xy) settled into even rows along the angle field, kept off the walls."""
     size = angle.shape[0]
     x, y = grid(size)
@@ -122,35 +108,30 @@ def _pack(count: int, angle: Field, walls: Field, rng: Rng, rounds: int = 14) ->
     return seeds
 
 
-def _cut(seeds: Field, angle: Field, half: float, rng: Rng) -> Field:
-    """Four jittered corners (N x 4 x 2 unit xy) of each stone, lined up with the field."""
-    turn = look_up(angle, seeds) + rng.normal(0, 0.06, len(seeds))
-    along = np.stack([np.cos(turn), np.sin(turn)], -1)[:, None]
-    aside = np.stack([-np.sin(turn), np.cos(turn)], -1)[:, None]
-    signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-    grow = half * rng.uniform(0.90, 1.10, (len(seeds), 1, 2))
-    corner = signs[None] * grow + rng.normal(0, half * 0.10, (len(seeds), 4, 2))
-    return np.asarray(seeds[:, None] + along * corner[..., :1] + aside * corner[..., 1:])
+def _facets(seeds: Field, angle: Field, size: int) -> tuple[Field, Field]:
+    """Pane index and distance in pixels to the grout line's middle, size x size."""
+    reach = int(size / len(seeds) ** 0.5 * 1.7)
+    owner = _owners(seeds, angle, size, reach)
+    owner = cv2.medianBlur(owner.astype(np.uint16), 5)
+    border = np.zeros(owner.shape, bool)
+    border[:, 1:] |= owner[:, 1:] != owner[:, :-1]
+    border[1:] |= owner[1:] != owner[:-1]
+    away = cv2.distanceTransform((~border).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(owner), np.asarray(away)
 
 
-def _set_stones(image: Field, height: Field, corners: Field, colours: Field, rng: Rng) -> None:
-    size = image.shape[0]
-    points = np.round(corners * size * 8).astype(np.int32)
-    levels = rng.uniform(170, 255, len(points)).tolist()
-    for shape, rgb, level in zip(points, (colours * 255).tolist(), levels, strict=True):
-        cv2.fillConvexPoly(image, shape, rgb, cv2.LINE_AA, 3)
-        cv2.fillConvexPoly(height, shape, level, cv2.LINE_AA, 3)
-
-
-def _polish(image: Field, height: Field, rng: Rng) -> Field:
-    """Bevelled edges, a slight tilt of light and mineral grain inside each stone."""
-    size = image.shape[0]
-    bevel = cv2.GaussianBlur(height.astype(np.float32) / 255, (0, 0), size / 700)
-    slope = np.roll(bevel, -1, 0) - np.roll(bevel, 1, 0)
-    slope = slope + np.roll(bevel, -1, 1) - np.roll(bevel, 1, 1)
-    grain = 0.90 + 0.20 * fractal(size, 80, rng, 3)
-    lit = image.astype(np.float32) / 255 * grain[..., None] * (1 + 0.55 * slope[..., None])
-    return np.asarray(np.clip(lit + 0.16 * np.maximum(slope, 0)[..., None] ** 2, 0, 1))
+def _polish(bed: Field, stones: Field, away: Field, tilt: Field, rng: Rng) -> Field:
+    """Stones over grout with bevelled edges, each tilted to the light by its own amount."""
+    size = len(away)
+    gap = size / 560 * (0.75 + 0.5 * fractal(size, 40, rng, 2))
+    stone = smoothstep(gap - 1.0, gap + 1.0, away)
+    dome = cv2.GaussianBlur(smoothstep(gap - 1, gap + size / 260, away), (0, 0), size / 900)
+    down, across = np.gradient(dome)
+    slope = np.tanh((down + across) * 4)[..., None]
+    grain = (0.88 + 0.24 * fractal(size, 80, rng, 3))[..., None]
+    lit = stones * grain * tilt[..., None] * (1 + 0.34 * slope)
+    lit = lit + 0.10 * np.maximum(slope, 0) ** 2
+    return mix(bed, np.clip(lit, 0, 1), stone)
 
 
 def draw(size: int, seed: int) -> Picture:
@@ -159,16 +140,13 @@ def draw(size: int, seed: int) -> Picture:
     x, y = grid(size)
     colour, angle = _mountains(*_sky(x, y), x, y)
     colour, angle = _sea(colour, angle, x, y)
-    colour, angle = _border(*_fish(colour, angle, x, y), x, y)
-    edges = np.hypot(*np.gradient(colour.mean(-1))) > 0.05
-    count = 3300
-    seeds = _pack(count, angle, edges, rng)
-    stones = jitter(look_up(colour, seeds), rng, 0.055, 0.03)
-    odd = rng.random(len(stones)) < 0.05
-    stones[odd] = jitter(stones[odd], rng, 0.12, 0.08)
-    corners = _cut(seeds, angle, 0.445 / count**0.5, rng)
-    bed = ramp(sample(fractal(size, 60, rng, 3), *grid(size * 2)), _GROUT)
-    image = np.ascontiguousarray((bed * 255).astype(np.uint8))
-    height = np.full(image.shape[:2], 40, np.uint8)
-    _set_stones(image, height, corners, stones, rng)
-    return to_picture(_polish(image, height, rng), size)
+    colour, angle = _fish(colour, angle, x, y)
+    edges = np.hypot(*np.gradient(colour.mean(-1))) > 0.06
+    seeds = _pack(3000, angle, edges, rng)
+    glass = jitter(look_up(colour, seeds), rng, 0.05, 0.032)
+    odd = rng.random(len(glass)) < 0.06
+    glass[odd] = jitter(glass[odd], rng, 0.12, 0.08)
+    owner, away = _facets(seeds, angle, size * 2)
+    bed = ramp(fractal(size * 2, 60, rng, 3), _GROUT)
+    tilt = rng.uniform(0.86, 1.14, len(seeds))[owner]
+    return to_picture(_polish(bed, glass[owner], away, tilt, rng), size)
