@@ -34,7 +34,8 @@ def _bottle(scene: Field, x: Field, y: Field) -> Field:
 
 def _fruit(scene: Field, x: Field, y: Field) -> Field:
     bowl = (np.hypot((x - 0.24) / 1.25, y - 0.70) < 0.155) & (y > 0.72)
-    scene = np.where(bowl[..., None], palette("dfe6e6")[0] * (0.55 + 1.6 * (0.4 - x))[..., None], scene)
+    china = palette("dfe6e6")[0] * (0.55 + 1.6 * (0.4 - x))[..., None]
+    scene = np.where(bowl[..., None], china, scene)
     for cx, cy, radius, hues in (
         (0.15, 0.66, 0.075, "f8d878 e89a2a a8481f"), (0.31, 0.665, 0.08, "f0705a c82a2a 5a1420"),
         (0.235, 0.60, 0.075, "d8e07a 7a9a3a 2a4a2a"), (0.56, 0.88, 0.07, "f8b86a e8621f 8a2a14"),
@@ -102,9 +103,7 @@ def _shatter(rng: Rng, smallest: float) -> list[Field]:
     return facets
 
 
-def _facet(
-    scene: Field, image: Field, angle: Field, shape: Field, rng: Rng
-) -> None:
+def _facet(scene: Field, image: Field, angle: Field, shape: Field, rng: Rng) -> None:
     """Fill one facet with a displaced, turned, half-shaded view of the scene."""
     size = len(image)
     mask = np.zeros((size, size), np.uint8)

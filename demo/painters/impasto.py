@@ -45,9 +45,7 @@ def _hills(colour: Field, angle: Field, y: Field, rng: Rng) -> tuple[Field, Fiel
     return colour, angle
 
 
-def _wheat(
-    colour: Field, angle: Field, x: Field, y: Field, rng: Rng
-) -> tuple[Field, Field]:
+def _wheat(colour: Field, angle: Field, x: Field, y: Field, rng: Rng) -> tuple[Field, Field]:
     size = len(y)
     crest = 0.72 + 0.03 * wander(size, 2, rng)
     inside = y > crest[None]
@@ -58,9 +56,7 @@ def _wheat(
     return np.where(inside[..., None], wheat, colour), np.where(inside, lean, angle)
 
 
-def _cypress(
-    colour: Field, angle: Field, x: Field, y: Field, rng: Rng
-) -> tuple[Field, Field]:
+def _cypress(colour: Field, angle: Field, x: Field, y: Field, rng: Rng) -> tuple[Field, Field]:
     size = len(y)
     for cx, top, wide in ((0.885, 0.33, 0.062), (0.79, 0.52, 0.036), (0.06, 0.56, 0.04)):
         reach = np.clip((y - top) / (0.9 - top), 0, 1)

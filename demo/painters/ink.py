@@ -69,7 +69,8 @@ def _town(plate: Plate, x: Field, y: Field) -> None:
         edge = np.minimum(half - np.abs(x - cx), np.minimum(y - roof, 0.56 - y))
         tiled = y < top + 0.004
         tone = np.where(tiled, 0.18, np.where(x > cx, 0.30, 0.86))
-        window = (np.abs((x - cx) / half + 0.45) < 0.13) & (np.abs(((y - top) % 0.034) - 0.02) < 0.006)
+        storey = np.abs(((y - top) % 0.034) - 0.02)
+        window = (np.abs((x - cx) / half + 0.45) < 0.13) & (storey < 0.006)
         tone = np.where(window & ~tiled, 0.02, tone)
         plate.lay(inside, tone, np.where(tiled, roof - y, x + 0.12 * y), y, edge)
 
@@ -123,7 +124,8 @@ def _birds(plate: Plate, x: Field, y: Field) -> None:
                          (0.90, 0.12, 0.032), (0.80, 0.09, 0.02)):  # fmt: skip
         side = np.abs(x - cx) / span
         wing = y - cy + span * (0.75 * np.sqrt(np.clip(side, 0, 1)) - 0.6 * side**2)
-        plate.outline = np.maximum(plate.outline, (side < 1) & (np.abs(wing) < 0.0035 * (1.1 - side)))
+        bird = (side < 1) & (np.abs(wing) < 0.0035 * (1.1 - side))
+        plate.outline = np.maximum(plate.outline, bird)
 
 
 def _lines(phase: Field, pitch: float, cover: Field, rough: Field) -> Field:
@@ -139,8 +141,8 @@ def _etch(plate: Plate, rng: Rng) -> Field:
     size = len(plate.tone)
     tone = plate.tone * 0.9 - 0.05 + 0.16 * (fractal(size, 40, rng, 3) - 0.5)
     ink = plate.outline
-    layers = ((plate.along, 0.0072, 0.98, 0.66), (plate.across, 0.0080, 0.58, 0.52),
-              (plate.along + plate.across, 0.0088, 0.34, 0.52))  # fmt: skip
+    layers = ((plate.along, 0.0082, 0.98, 0.66), (plate.across, 0.0090, 0.58, 0.52),
+              (plate.along + plate.across, 0.0098, 0.34, 0.52))  # fmt: skip
     for phase, pitch, limit, most in layers:
         rough = 0.22 * fractal(size, 26, rng, 3)
         cover = most * np.clip((limit - tone) / max(limit, 0.45), 0, 1) ** 0.75
@@ -161,6 +163,6 @@ def draw(size: int, seed: int) -> Picture:
     _river(plate, x, y, rng)
     _bank(plate, x, y, rng)
     _oak(plate, x, y, rng)
-    paper = ramp(fractal(side, 5, rng, 7), _PAPER)
-    bite = 0.86 + 0.14 * fractal(side, 90, rng, 2)
+    paper = ramp(fractal(side, 5, rng, 4), _PAPER)
+    bite = 0.88 + 0.12 * fractal(side, 40, rng, 2)
     return to_picture(mix(paper, _INK, _etch(plate, rng) * bite), size)

@@ -27,7 +27,7 @@ def _sky(x: Field, y: Field) -> tuple[Field, Field]:
 
 def _mountains(colour: Field, angle: Field, x: Field, y: Field) -> tuple[Field, Field]:
     for crest, hues in (
-        (0.44 - 0.10 * np.sin(x * 5.2 + 2.4) - 0.02 * np.sin(x * 17), "e8a87c c76b4a 9a4436 6f3040"),
+        (0.44 - 0.1 * np.sin(x * 5.2 + 2.4) - 0.02 * np.sin(x * 17), "e8a87c c76b4a 9a4436 6f3040"),
         (0.52 - 0.055 * np.sin(x * 8 + 0.2), "8fae5a 5f8f4a 3a6b45 2a4f48"),
     ):
         depth = y - crest
@@ -67,8 +67,12 @@ def _fish(colour: Field, angle: Field, x: Field, y: Field) -> tuple[Field, Field
         scale = np.where(stripe[..., None], palette("8a2330")[0], scale)
         scale = np.where((u < -0.58)[..., None], palette("f2b640")[0], scale)
         eye = np.hypot(u + 0.74, v + 0.09)
-        for mask, paint in ((tail | fin, palette("d8542f")[0]), (body, scale),
-                            (eye < 0.13, palette("fdf6e0")[0]), (eye < 0.075, palette("14202e")[0])):
+        for mask, paint in (
+            (tail | fin, palette("d8542f")[0]),
+            (body, scale),
+            (eye < 0.13, palette("fdf6e0")[0]),
+            (eye < 0.075, palette("14202e")[0]),
+        ):
             colour = np.where(mask[..., None], paint, colour)
         lean = tilt + np.arctan(-1.3 * u * v)
         angle = np.where(body | tail | fin, lean + np.pi / 2 * (tail & ~body), angle)

@@ -50,7 +50,7 @@ def wander(length: int, bumps: float, rng: Rng) -> Field:
     return np.asarray(np.clip(curve[0], -1, 1))
 
 
-def smoothstep(low: float, high: float, value: Field) -> Field:
+def smoothstep(low: float | Field, high: float | Field, value: Field) -> Field:
     """0 below `low`, 1 above `high`, an eased ramp between; low may exceed high."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t))

@@ -59,8 +59,12 @@ def _trees(colour: Field, x: Field, y: Field, rng: Rng) -> Field:
 
 
 def _sails(colour: Field, x: Field, y: Field) -> Field:
-    for cx, foot, tall, hue in ((0.28, 0.52, 0.17, "fff3d8"), (0.55, 0.45, 0.095, "ffc8a0"),
-                                (0.405, 0.42, 0.055, "fff3d8"), (0.65, 0.42, 0.05, "ffd9b0")):  # fmt: skip
+    for cx, foot, tall, hue in (
+        (0.28, 0.52, 0.17, "fff3d8"),
+        (0.55, 0.45, 0.095, "ffc8a0"),
+        (0.405, 0.42, 0.055, "fff3d8"),
+        (0.65, 0.42, 0.05, "ffd9b0"),
+    ):
         up = (foot - y) / tall
         main = (up > 0.06) & (x > cx) & (x - cx < (1 - up) * tall * 0.5)
         jib = (up > 0.1) & (x < cx - 0.004) & (cx - x < (0.85 - up) * tall * 0.36)

@@ -89,7 +89,8 @@ def _claw(at: Field, turn: float, long: float, bend: float) -> Field:
     t = np.linspace(0, 1, 12)
     heading = turn + bend * t**1.4
     spine = at + np.cumsum(np.stack([np.cos(heading), np.sin(heading)], -1), 0) * long / 12
-    side = np.stack([-np.sin(heading), np.cos(heading)], -1) * (0.21 * long * (1 - t) ** 0.8)[:, None]
+    half = 0.21 * long * (1 - t) ** 0.8
+    side = np.stack([-np.sin(heading), np.cos(heading)], -1) * half[:, None]
     return np.vstack([spine + side, (spine - side)[::-1]])
 
 
