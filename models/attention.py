@@ -1,0 +1,107 @@
+"""Cosine attention in its linear form, and the style summary that it needs.
+
+The published attention (AdaAttN, ICCV 2021, eq. 3-6, cosine variant of section 3.4) weighs every
+style position j for every content position i with `1 + cos(q_i, k_j)` and takes the weighted mean
+M and standard deviation S of the style values. Because the weight is an inner product, M and S need
+only a handful of sums over style positions. The sums are exact, have a fixed size and add.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+EPS = 1e-5
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Summary = dict[str, Tensor]
+"""mean (B,C), square (B,C), key (B,D), key_value (B,D,C), key_square (B,D,C); all float32.
+
+`mean` is the channel mean of the values. The others are averages over style positions of the
+values CENTRED on that mean: uncentred sums lose S to cancellation.
+"""
+
+
+def in_float32(function: Callable[P, T]) -> Callable[P, T]:
+    """Keep autocast out of a function: half precision destroys statistics."""
+
+    @functools.wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T:
+        with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+def unit(x: Tensor) -> Tensor:
+    """Scale the channels of every position of (B,C,...) to length 1, as the authors do."""
+    return x / (x.norm(dim=1, keepdim=True) + EPS)
+
+
+@in_float32
+def summarise(key: Tensor, value: Tensor) -> Summary:
+    """Unit keys (B,D,H,W) and values (B,C,H,W) of a style -> its summary. Costs O(H*W)."""
+    k, v = key.flatten(2).float(), value.flatten(2).float()
+    n = v.shape[2]
+    mean = v.mean(2)
+    v = v - mean[..., None]
+    return {
+        "mean": mean,
+        "square": v.square().mean(2),
+        "key": k.mean(2),
+        "key_value": k @ v.mT / n,
+        "key_square": k @ v.square().mT / n,
+    }
+
+
+@in_float32
+def attend(query: Tensor, summary: Summary, floor: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Unit queries (B,D,H,W) -> weighted mean M and deviation S of the style values, (B,C,H,W).
+
+    The weight of a style position is `floor + <query, key>`; `floor` must keep it positive
+    (1 for keys of any sign, less for keys without negative entries).
+    """
+    b, d, h, w = query.shape
+    q = query.flatten(2).float()
+    s = {name: t.float() for name, t in summary.items()}
+    sums = torch.cat([s["key_value"], s["key_square"]], 2).mT @ q
+    total = floor + s["key"][:, None] @ q
+    first, second = (sums / total).chunk(2, 1)
+    second = second + floor * s["square"][..., None] / total
+    deviation = (second - first.square()).clamp_min(0) + EPS
+    mean = first + s["mean"][..., None]
+    return mean.view(b, -1, h, w), deviation.sqrt().view(b, -1, h, w)
+
+
+def mix(summaries: list[Summary], weights: list[float]) -> Summary:
+    """Weighted sum of summaries: the summary of the pictures laid side by side in those shares."""
+    mean = sum_of([s["mean"] for s in summaries], weights)
+    parts = [recentre(s, mean) for s in summaries]
+    return {"mean": mean} | {
+        name: sum_of([p[name] for p in parts], weights) for name in parts[0] if name != "mean"
+    }
+
+
+def recentre(s: Summary, centre: Tensor) -> Summary:
+    """The same averages with the values centred on `centre` (B,C) instead of their own mean.
+
+    Exact, by expanding (v + shift)^2.
+    """
+    shift = s["mean"] - centre
+    row = shift[:, None]
+    return {
+        "square": s["square"] + shift.square(),
+        "key": s["key"],
+        "key_value": s["key_value"] + s["key"][..., None] * row,
+        "key_square": s["key_square"]
+        + 2 * row * s["key_value"]
+        + s["key"][..., None] * row.square(),
+    }
+
+
+def sum_of(tensors: list[Tensor], weights: list[float]) -> Tensor:
+    """Sum of weights[i] * tensors[i]."""
+    return torch.stack([w * t for w, t in zip(weights, tensors, strict=True)]).sum(0)

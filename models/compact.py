@@ -1,0 +1,271 @@
+"""`compact`: the default model. Half a million parameters, about 4 GFLOP a frame at 512x512.
+
+A small encoder shared by content and style; linear cosine attention (attention.py) at 1/4, 1/8 and
+1/16 of the size; a small decoder that is modulated by the style's moments and adds RGB detail to a
+blurred, re-coloured content prior (after NeAT, ECCV 2024, section 3.1). The style code is made of
+moments only, so codes of one model add: a weighted sum is the code of the pictures side by side.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models import attention
+from models.color import recolor, second_moments
+
+WIDTHS = (24, 48, 96, 128)
+KEYS = (48, 64, 96)
+MARGIN = 8
+MULTIPLE = 16
+FLOOR = 0.1
+
+
+class Separable(nn.Module):
+    """Residual depthwise-separable block; a modulation (B,2C) scales and shifts between its parts."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.pointwise = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor, modulation: Tensor | None = None) -> Tensor:
+        return x + self.pointwise(F.relu(modulate(self.depthwise(x), modulation)))
+
+
+class Residual(nn.Module):
+    """Residual block of one full 3x3 convolution between a modulation and a 1x1 convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.spatial = nn.Conv2d(width, width, 3, padding=1)
+        self.pointwise = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        return x + self.pointwise(F.relu(modulate(self.spatial(x), modulation)))
+
+
+class Encoder(nn.Module):
+    """RGB NCHW -> features at 1/2, 1/4, 1/8 and 1/16 with WIDTHS channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (3, *WIDTHS)
+        self.down = nn.ModuleList(
+            nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        counts = (0, 1, 2, 2)
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(Separable(w) for _ in range(n))
+            for w, n in zip(WIDTHS, counts, strict=True)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        features = []
+        x = x * 2 - 1
+        for down, blocks in zip(self.down, self.blocks, strict=True):
+            x = F.relu(down(x))
+            for block in blocks:
+                x = block(x)
+            features.append(x)
+        return features
+
+
+class Attention(nn.Module):
+    """Projections of one level. Keys are normalised features of this level and the finer ones.
+
+    Projected keys and queries are cut at zero before they are scaled to unit length. Cosines then
+    lie in [0, 1] and a small floor may replace the published 1, which lets attention choose
+    instead of averaging nearly everything, and leaves it linear.
+    """
+
+    def __init__(self, key_in: int, key: int, width: int) -> None:
+        super().__init__()
+        self.query = nn.Conv2d(key_in, key, 1)
+        self.key = nn.Conv2d(key_in, key, 1)
+        self.value = nn.Conv2d(width, width, 1)
+
+    def summarise(self, features: Tensor, keys: Tensor) -> attention.Summary:
+        key = attention.unit(F.relu(self.key(keys)).float())
+        return attention.summarise(key, self.value(features))
+
+    def forward(self, normed: Tensor, keys: Tensor, summary: attention.Summary) -> Tensor:
+        query = attention.unit(F.relu(self.query(keys)).float())
+        mean, deviation = attention.attend(query, summary, FLOOR)
+        return (deviation * normed + mean).to(keys.dtype)
+
+
+class Decoder(nn.Module):
+    """Stylised features of the four levels + prior at full size -> RGB NCHW."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(128, 96, 1)
+        self.deep = Separable(96)
+        self.join8 = nn.Conv2d(96 + 96, 96, 1)
+        self.mid = nn.ModuleList([Separable(96), Separable(96)])
+        self.join4 = nn.Conv2d(96 + 48, 48, 1)
+        self.fine = nn.ModuleList([Residual(48), Residual(48)])
+        self.join2 = nn.Conv2d(48 + 24, 32, 1)
+        self.finest = nn.ModuleList([Separable(32), Separable(32)])
+        self.spread = nn.Conv2d(32, 9 * 4, 1)
+        self.paint = nn.Conv2d(8 + 3, 3, 3, padding=1)
+
+    @staticmethod
+    def modulated() -> list[int]:
+        """Widths of the modulated blocks, in the order of forward."""
+        return [96, 96, 96, 48, 48, 32, 32]
+
+    def forward(self, levels: list[Tensor], prior: Tensor, modulations: list[Tensor]) -> Tensor:
+        f2, f4, f8, f16 = levels
+        m = iter(modulations)
+        x = self.deep(self.enter(f16), next(m))
+        x = self.join8(torch.cat([enlarge(x), f8], 1))
+        for block in self.mid:
+            x = block(x, next(m))
+        x = self.join4(torch.cat([enlarge(x), f4], 1))
+        for block in self.fine:
+            x = block(x, next(m))
+        x = self.join2(torch.cat([enlarge(x), f2], 1))
+        for block in self.finest:
+            x = block(x, next(m))
+        x = F.pixel_shuffle(self.spread(x), 2)
+        gate, detail = x[:, :1].sigmoid(), F.relu(x[:, 1:])
+        return gate * prior + self.paint(torch.cat([detail, prior], 1))
+
+
+class Compact(nn.Module):
+    """RGB float NCHW in [0, 1] in and out; any size from 16 px on. See models/__init__.py."""
+
+    min_side = 16
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Encoder()
+        sums = [sum(WIDTHS[1 : i + 2]) for i in range(3)]
+        self.attention = nn.ModuleList(
+            Attention(key_in, key, width)
+            for key_in, key, width in zip(sums, KEYS, WIDTHS[1:], strict=True)
+        )
+        self.decoder = Decoder()
+        self.modulator = nn.Sequential(
+            nn.Linear(2 * sum(WIDTHS), 96),
+            nn.ReLU(),
+            nn.Linear(96, 2 * sum(Decoder.modulated())),
+        )
+        self._start()
+
+    def _start(self) -> None:
+        """He weights; residual branches and modulation begin near zero, values near identity."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
+                nn.init.zeros_(module.bias)
+            if isinstance(module, (Separable, Residual)):
+                module.pointwise.weight.data *= 0.3
+        for level in self.attention:
+            nn.init.eye_(level.value.weight.data[:, :, 0, 0])
+        nn.init.normal_(self.modulator[-1].weight, std=0.01)
+        nn.init.zeros_(self.modulator[-1].bias)
+        # Four equal sub-pixels: the pixel shuffle starts as nearest enlargement, without a weave.
+        spread = self.decoder.spread.weight.data
+        spread.copy_(spread[::4].repeat_interleave(4, 0))
+        self.decoder.paint.weight.data *= 0.03
+
+    def encode_style(self, picture: Tensor) -> dict[str, Tensor]:
+        """Style pictures NCHW in [0, 1] -> code of plain named float32 tensors, batch first."""
+        features = self.encoder(pad(picture))
+        mean, square = second_moments(picture)
+        code = {"color.mean": mean, "color.square": square}
+        code["moments.mean"] = torch.cat([f.float().mean((2, 3)) for f in features], 1)
+        code["moments.square"] = torch.cat([f.float().square().mean((2, 3)) for f in features], 1)
+        keys = stack_keys([normalise(f) for f in features[1:]])
+        for i, level in enumerate(self.attention):
+            summary = level.summarise(features[i + 1], keys[i])
+            code |= {f"attention{i}.{name}": t for name, t in summary.items()}
+        return code
+
+    def forward(
+        self, frames: Tensor, code: dict[str, Tensor], strength: float | Tensor = 1.0
+    ) -> Tensor:
+        """Frames NCHW in [0, 1], a code (batch 1 or N), strength 0 to 1.5 -> frames, clamped."""
+        return self.paint(frames, code, strength).clamp(0, 1)
+
+    def paint(
+        self, frames: Tensor, code: dict[str, Tensor], strength: float | Tensor = 1.0
+    ) -> Tensor:
+        """As forward, not clamped: training needs the gradient beyond the range."""
+        x = pad(frames)
+        features = self.encoder(x)
+        levels = [f + strength * (g - f) for f, g in zip(features, self._restyle(features, code))]
+        prior = soften(x)
+        prior = prior + strength * (recolor(prior, x, code) - prior)
+        modulations = [strength * m for m in self._modulations(code)]
+        out = self.decoder(levels, prior, modulations)
+        h, w = frames.shape[2:]
+        return out[:, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
+
+    def _restyle(self, features: list[Tensor], code: dict[str, Tensor]) -> list[Tensor]:
+        normed = [normalise(f) for f in features]
+        keys = stack_keys(normed[1:])
+        mean, deviation = style_moments(code)
+        first = WIDTHS[0]
+        scale = deviation[:, :first, None, None].to(normed[0].dtype)
+        shift = mean[:, :first, None, None].to(normed[0].dtype)
+        levels = [normed[0] * scale + shift]
+        for i, level in enumerate(self.attention):
+            summary = {k.split(".")[1]: t for k, t in code.items() if k.startswith(f"attention{i}.")}
+            levels.append(level(normed[i + 1], keys[i], summary))
+        return levels
+
+    def _modulations(self, code: dict[str, Tensor]) -> list[Tensor]:
+        out = self.modulator(torch.cat(style_moments(code), 1))
+        return list(out.split([2 * w for w in Decoder.modulated()], 1))
+
+
+def style_moments(code: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Channel means and deviations of the style's features, all levels side by side, (B, 296)."""
+    mean = code["moments.mean"]
+    variance = (code["moments.square"] - mean.square()).clamp_min(0)
+    return mean, (variance + attention.EPS).sqrt()
+
+
+def modulate(x: Tensor, modulation: Tensor | None) -> Tensor:
+    """Scale channels by 1 + the first half of the modulation (B,2C) and shift by the second."""
+    if modulation is None:
+        return x
+    scale, shift = modulation[..., None, None].to(x.dtype).chunk(2, 1)
+    return x * (1 + scale) + shift
+
+
+def normalise(x: Tensor) -> Tensor:
+    """Zero mean and unit deviation for each channel of each image, statistics in float32."""
+    centred = x.float() - x.float().mean((2, 3), keepdim=True)
+    variance = centred.square().mean((2, 3), keepdim=True)
+    return (centred * (variance + attention.EPS).rsqrt()).to(x.dtype)
+
+
+def stack_keys(normed: list[Tensor]) -> list[Tensor]:
+    """For each level: its features beside those of all finer levels, pooled to its size."""
+    keys = [normed[0]]
+    for x in normed[1:]:
+        keys.append(torch.cat([F.avg_pool2d(keys[-1], 2), x], 1))
+    return keys
+
+
+def enlarge(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def soften(x: Tensor) -> Tensor:
+    """Blur NCHW by about 6 px: an unblurred prior teaches a model to only re-colour."""
+    small = F.avg_pool2d(F.pad(F.avg_pool2d(x, 4), (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return F.interpolate(small, scale_factor=4, mode="bilinear", align_corners=False)
+
+
+def pad(x: Tensor) -> Tensor:
+    """Reflect a margin around NCHW and up to the next multiple; small sides are repeated."""
+    h, w = x.shape[2:]
+    right = MARGIN + -(w + 2 * MARGIN) % MULTIPLE
+    bottom = MARGIN + -(h + 2 * MARGIN) % MULTIPLE
+    mode = "reflect" if min(w - right, h - bottom) > 0 else "replicate"
+    return F.pad(x, (MARGIN, right, MARGIN, bottom), mode=mode)

@@ -1,0 +1,221 @@
+"""The training loop: resumes from its checkpoint, logs to TensorBoard, writes sample sheets."""
+
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+import models
+from training import losses
+from training.data import Pictures, second_view
+from training.loss_network import LossNetwork, load_loss_network
+from training.sheet import write_sheet
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """All settings of a run; configs/train_compact.yaml says what each means."""
+
+    model: str = "compact"
+    content: list[str] = field(default_factory=list)
+    style: list[str] = field(default_factory=list)
+    vgg: str = "torchvision"
+    deep: str | None = None
+    out: str = "runs/compact"
+    seed: int = 1
+    steps: int = 20000
+    batch: int = 4
+    side: int = 160
+    short_side: int = 288
+    closest: float = 0.55
+    rate: float = 1e-3
+    warmup: int = 200
+    decay: float = 0.3
+    average: float = 0.999
+    precision: str = "bfloat16"
+    content_layers: dict[str, float] = field(default_factory=dict)
+    style_layers: dict[str, float] = field(default_factory=dict)
+    covariance_layers: dict[str, float] = field(default_factory=dict)
+    nearest_layers: dict[str, float] = field(default_factory=dict)
+    content_weight: float = 1.0
+    style_weight: float = 3.0
+    covariance_weight: float = 0.3
+    nearest_weight: float = 1.0
+    identity_weight: float = 4.0
+    consistency_weight: float = 4.0
+    range_weight: float = 10.0
+    sample_every: int = 500
+    save_every: int = 250
+
+    @property
+    def layers(self) -> list[str]:
+        """Every layer that some loss needs, shallow first."""
+        used = {
+            *self.content_layers,
+            *self.style_layers,
+            *self.covariance_layers,
+            *self.nearest_layers,
+        }
+        return sorted(used)
+
+
+class Trainer:
+    """One run in one folder. `run()` goes on from where the folder's checkpoint stands."""
+
+    def __init__(self, options: TrainingOptions) -> None:
+        self.options = o = options
+        self.out = Path(o.out)
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(o.seed)
+        self.rng = np.random.default_rng(o.seed)
+        self.motion = torch.Generator().manual_seed(o.seed)
+        self.content = Pictures([Path(p) for p in o.content], o.short_side)
+        self.style = Pictures([Path(p) for p in o.style], o.short_side)
+        self.network = self._loss_network()
+        self.model = models.build(o.model).to(self.device, memory_format=torch.channels_last)
+        self.shadow = models.build(o.model).to(self.device).requires_grad_(False)
+        self.shadow.load_state_dict(self.model.state_dict())
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=o.rate, fused=True)
+        self.step = 0
+        self._resume()
+
+    def _loss_network(self) -> LossNetwork:
+        o = self.options
+        network = load_loss_network(o.vgg, o.deep).to(self.device)
+        pictures = (
+            self.content.batch(8, o.side, 1.0, np.random.default_rng(0)).to(self.device)
+            for _ in range(16)
+        )
+        network.calibrate(pictures, o.layers)
+        return network.to(getattr(torch, o.precision))
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train to the last step; the running mean of the weights lands in `weights.safetensors`."""
+        o = self.options
+        log = SummaryWriter(str(self.out))
+        started, first = time.monotonic(), self.step
+        while self.step < o.steps:
+            terms = self._update()
+            self.step += 1
+            if self.step % 50 == 0:
+                pace = (time.monotonic() - started) / (self.step - first)
+                values = {name: t.item() for name, t in terms.items()}
+                for name, value in values.items():
+                    log.add_scalar(name, value, self.step)
+                shown = " ".join(f"{n} {v:.3f}" for n, v in values.items())
+                print(f"step {self.step}/{o.steps} {pace:.2f} s/step {shown}", flush=True)
+            if self.step % o.save_every == 0 or self.step == o.steps:
+                self._save()
+            if self.step % o.sample_every == 0 or self.step == o.steps:
+                write_sheet(self.shadow, self.content, self.style, self.out, self.step)
+        log.close()
+
+    def _update(self) -> dict[str, Tensor]:
+        o = self.options
+        for group in self.optimiser.param_groups:
+            group["lr"] = o.rate * self._schedule()
+        content = self.content.batch(o.batch, o.side, o.closest, self.rng).to(self.device)
+        style = self.style.batch(o.batch, o.side, o.closest, self.rng).to(self.device)
+        terms = self._terms(content, style)
+        total = sum(getattr(o, f"{name}_weight") * t for name, t in terms.items())
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+        self.optimiser.step()
+        decay = min(o.average, (self.step + 1) / (self.step + 10))
+        now = [p.detach() for p in self.model.parameters()]
+        torch._foreach_lerp_(list(self.shadow.parameters()), now, 1 - decay)
+        return terms
+
+    def _schedule(self) -> float:
+        """Warm up, hold, then fall to zero: the end can be moved without starting again."""
+        o = self.options
+        left = (o.steps - self.step) / max(1, round(o.steps * o.decay))
+        return min((self.step + 1) / o.warmup, 1.0, left)
+
+    def _terms(self, content: Tensor, style: Tensor) -> dict[str, Tensor]:
+        view, grid = second_view(content[:1].cpu(), self.motion)
+        view, grid = view.to(self.device), grid.to(self.device)
+        # In turn: a picture in its own look, and a photograph at strength 0, must come back.
+        strength = float(self.step % 2)
+        same = style[-1:] if strength else content[-1:]
+        with self._autocast():
+            code = self.model.encode_style(style)
+            painted = self.model.paint(content, code).float()
+            again = self.model.paint(view, take(code, 0)).float()
+            back = self.model.paint(same, take(code, -1), strength).float()
+        terms = self._feature_terms(painted, content, style)
+        terms["identity"] = (back - same).abs().mean()
+        terms["consistency"] = losses.consistency_loss(again, painted[:1], grid)
+        terms["range"] = (painted - painted.clamp(0, 1)).square().mean()
+        return terms
+
+    def _feature_terms(self, painted: Tensor, content: Tensor, style: Tensor) -> dict[str, Tensor]:
+        o = self.options
+        with torch.no_grad():
+            wanted = self.network(style, o.layers)
+            kept = self.network(content, list(o.content_layers))
+        have = self.network(painted, o.layers)
+
+        def summed(layers: dict[str, float], loss, target: dict[str, Tensor]) -> Tensor:
+            parts = [weight * loss(have[n], target[n]) for n, weight in layers.items()]
+            return torch.stack(parts).sum() / sum(layers.values())
+
+        return {
+            "content": summed(o.content_layers, losses.content_loss, kept),
+            "style": summed(o.style_layers, losses.statistics_loss, wanted),
+            "covariance": summed(o.covariance_layers, losses.covariance_loss, wanted),
+            "nearest": summed(o.nearest_layers, losses.nearest_loss, wanted),
+        }
+
+    def _autocast(self):
+        if self.options.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, self.options.precision))
+
+    # -- state ---------------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "shadow": self.shadow.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "rng": self.rng.bit_generator.state,
+            "motion": self.motion.get_state(),
+        }
+        part = self.out / "checkpoint.part"
+        torch.save(state, part)
+        part.replace(self.out / "checkpoint.pt")
+        weights = {k: v.half().contiguous() for k, v in self.shadow.state_dict().items()}
+        about = {k: str(v) for k, v in asdict(self.options).items()} | {"step": str(self.step)}
+        for private in ("content", "style", "vgg", "deep", "out"):
+            about.pop(private)
+        save_file(weights, self.out / "weights.safetensors", metadata=about)
+
+    def _resume(self) -> None:
+        path = self.out / "checkpoint.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.shadow.load_state_dict(state["shadow"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.rng.bit_generator.state = state["rng"]
+        self.motion.set_state(state["motion"].cpu())
+        print(f"resumed at step {self.step}", flush=True)
+
+
+def take(code: dict[str, Tensor], index: int) -> dict[str, Tensor]:
+    """The code of one picture of a batch."""
+    return {name: t[index][None] for name, t in code.items()}

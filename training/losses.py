@@ -1,0 +1,81 @@
+"""Losses on feature maps and on pictures. All are means, so weights do not depend on sizes."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+EPS = 1e-5
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (B,C,H,W) -> channel means and standard deviations (B,C), float32.
+
+    ReLU maps have means near their deviations, so the one-pass variance loses nothing; the epsilon
+    keeps the gradient of the root finite where a channel is constant.
+    """
+    mean = x.mean((2, 3), dtype=torch.float32)
+    square = x.square().mean((2, 3), dtype=torch.float32)
+    return mean, ((square - mean.square()).clamp_min(0) + EPS).sqrt()
+
+
+def standardise(x: Tensor) -> Tensor:
+    """Zero mean and unit deviation per channel and picture."""
+    mean, deviation = (t[..., None, None].to(x.dtype) for t in moments(x))
+    return (x - mean) / deviation
+
+
+def thin(x: Tensor, limit: int = 4096) -> Tensor:
+    """Every second row and column, from a random corner, while there are more positions than
+    `limit`: statistics of large maps need no more."""
+    while x.shape[2] * x.shape[3] > limit:
+        y, z = torch.randint(2, (2,)).tolist()
+        x = x[:, :, y::2, z::2]
+    return x
+
+
+def statistics_loss(x: Tensor, style: Tensor) -> Tensor:
+    """Squared differences of channel means and deviations (global style loss of AdaAttN, eq. 9)."""
+    (m, s), (m2, s2) = moments(thin(x)), moments(style)
+    return F.mse_loss(m, m2) + F.mse_loss(s, s2)
+
+
+def covariance_loss(x: Tensor, style: Tensor) -> Tensor:
+    """Difference of channel covariances, relative to the style's: what lines and strokes need."""
+
+    def covariance(f: Tensor) -> Tensor:
+        f = thin(f).flatten(2)
+        f = f - f.mean(2, keepdim=True)
+        return (f @ f.mT).float() / f.shape[2]
+
+    a, b = covariance(x), covariance(style)
+    return ((a - b).square().sum((1, 2)) / (b.square().sum((1, 2)) + EPS)).mean()
+
+
+def content_loss(x: Tensor, content: Tensor) -> Tensor:
+    """Mean squared difference of standardised features."""
+    return (standardise(x) - standardise(content)).square().mean(dtype=torch.float32)
+
+
+def nearest_loss(x: Tensor, style: Tensor) -> Tensor:
+    """Mean cosine distance of each position to the nearest position of the style (NNST, eq. 2).
+
+    Both centred on the style's mean. Matches are found without gradient and gathered, which gives
+    the same gradient as differentiating the whole distance matrix for a fraction of the cost.
+    """
+    centre = style.flatten(2).mean(2, keepdim=True)
+    a = F.normalize((x.flatten(2) - centre).mT, dim=2)
+    b = F.normalize((style.flatten(2) - centre).mT, dim=2)
+    with torch.no_grad():
+        best = (a @ b.mT).argmax(2)
+    matched = b.gather(1, best[..., None].expand(-1, -1, b.shape[2]))
+    return 1 - (a * matched).sum(2).mean(dtype=torch.float32)
+
+
+def consistency_loss(second: Tensor, first: Tensor, grid: Tensor) -> Tensor:
+    """Mean absolute difference of the second view's result and the first's, warped by `grid`.
+
+    `grid` (B,H,W,2) is the flow that made the second view; positions outside the first are left out.
+    """
+    warped = F.grid_sample(first, grid, align_corners=False, padding_mode="border")
+    inside = (grid.abs() <= 1).all(3, keepdim=True).movedim(3, 1).float()
+    return ((second - warped).abs() * inside).sum() / (inside.sum() * 3 + EPS)
