@@ -1,0 +1,68 @@
+"""What travels through the stream: frames, and what is known about the stream as a whole."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""RGB uint8, height x width x 3."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture with its identity and its time.
+
+    `index` counts from 0 without gaps, orders frames and removes duplicates; `epoch` counts
+    reconnects of a live source; the time is `pts * time_base` seconds.
+    """
+
+    index: int
+    pts: int
+    time_base: Fraction
+    pixels: Pixels = field(repr=False)
+    epoch: int = 0
+
+    @property
+    def time_s(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
+    def __repr__(self) -> str:
+        h, w = self.pixels.shape[:2]
+        return f"Frame({self.epoch}:{self.index} at {self.time_s:.3f} s, {w}x{h})"
+
+
+@dataclass(frozen=True, slots=True)
+class ColorTags:
+    """How YUV relates to RGB, in FFmpeg's names ("bt709", "smpte170m", "tv", "pc")."""
+
+    matrix: str
+    range: str
+    primaries: str | None = None
+    transfer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What is known of a source before its first frame. Sizes are those of the frames handed out:
+    upright and scaled."""
+
+    width: int
+    height: int
+    time_base: Fraction
+    rate: Fraction | None
+    """Average frames a second; None when unknown."""
+    tags: ColorTags
+    frames: int | None = None
+    """Expected number of frames; an estimate, for progress only."""
+    aspect: Fraction = Fraction(1)
+    """Sample (pixel) aspect ratio."""
+    media: Path | None = None
+    """File whose sound, subtitles, chapters and metadata belong to these frames."""
+    media_start_s: float = 0.0
+    """Time in `media` that is time 0 of the frames."""
+    media_end_s: float | None = None
+    """Time in `media` where the frames end, when cut short."""
