@@ -55,8 +55,11 @@ def _petal(
     u = (dx * np.cos(turn) + dy * np.sin(turn)) / long
     v = (dy * np.cos(turn) - dx * np.sin(turn)) / long
     fray = 0.16 * paper.bleed[0][box] + 0.06 * paper.bleed[2][box]
-    belly = wide * np.sqrt(np.clip(u, 0, 1)) * (1.25 - u)
-    edge = np.minimum(belly - np.abs(v), np.minimum(u, 1 - u)) + fray * np.clip(4 * u, 0, 1) * 0.5
+    within = np.clip(u, 0, 1)
+    belly = wide * 1.75 * within**0.75 * (1 - within) ** 0.42
+    edge = (
+        np.minimum(belly - np.abs(v), np.minimum(u, 1 - u) * 2) + fray * np.clip(4 * u, 0, 1) * 0.5
+    )
     paper.wash(edge * long, box, pigment, load)
 
 
@@ -125,12 +128,11 @@ def draw(size: int, seed: int) -> Picture:
     x, y = grid(size * 2)
     paper = Paper(size * 2, rng)
     _ground(paper, x, y, rng)
-    _foliage(paper, x, y, 90, rng)
+    _foliage(paper, x, y, 130, rng)
     places = [(c + 0.5 * (r % 2) + rng.uniform(-0.28, 0.28), r + rng.uniform(-0.25, 0.25))
               for r in range(6) for c in range(5)]  # fmt: skip
     for c, r in places:
         _flower(paper, x, y, (c / 4.7, r / 5.0), rng.uniform(0.07, 0.15), rng)
-    _foliage(paper, x, y, 55, rng)
     _spatter(paper, x, y, 260, rng)
     image = paper.shown()
     soft = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0)
