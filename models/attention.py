@@ -78,10 +78,10 @@ def attend(query: Tensor, summary: Summary, floor: float = 1.0) -> tuple[Tensor,
 
 def mix(summaries: list[Summary], weights: list[float]) -> Summary:
     """Weighted sum of summaries: the summary of the pictures laid side by side in those shares."""
-    mean = sum_of([s["mean"] for s in summaries], weights)
+    mean = weighted([s["mean"] for s in summaries], weights)
     parts = [recentre(s, mean) for s in summaries]
     return {"mean": mean} | {
-        name: sum_of([p[name] for p in parts], weights) for name in parts[0] if name != "mean"
+        name: weighted([p[name] for p in parts], weights) for name in parts[0] if name != "mean"
     }
 
 
@@ -102,6 +102,6 @@ def recentre(s: Summary, centre: Tensor) -> Summary:
     }
 
 
-def sum_of(tensors: list[Tensor], weights: list[float]) -> Tensor:
+def weighted(tensors: list[Tensor], weights: list[float]) -> Tensor:
     """Sum of weights[i] * tensors[i]."""
     return torch.stack([w * t for w, t in zip(weights, tensors, strict=True)]).sum(0)

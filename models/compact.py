@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from models import attention
 from models.color import recolor, second_moments
+from models.styles import select
 
 WIDTHS = (24, 48, 96, 128)
 KEYS = (48, 64, 96)
@@ -213,8 +214,7 @@ class Compact(nn.Module):
         shift = mean[:, :first, None, None].to(normed[0].dtype)
         levels = [normed[0] * scale + shift]
         for i, level in enumerate(self.attention):
-            summary = {k.split(".")[1]: t for k, t in code.items() if k.startswith(f"attention{i}.")}
-            levels.append(level(normed[i + 1], keys[i], summary))
+            levels.append(level(normed[i + 1], keys[i], select(code, f"attention{i}")))
         return levels
 
     def _modulations(self, code: dict[str, Tensor]) -> list[Tensor]:

@@ -1,0 +1,80 @@
+"""Runs a model in eager PyTorch on a CPU, a CUDA GPU or Apple's MPS."""
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+import models
+from engines import Frames
+from models.styles import mix
+
+STYLE_SIDE = 512
+LUMA = (0.299, 0.587, 0.114)
+
+Code = dict[str, Tensor]
+
+
+class TorchEngine:
+    """One model with its trained weights, in float32."""
+
+    def __init__(self, model: str, device: str = "auto", threads: int | None = None) -> None:
+        """`threads`: CPU threads to use; None leaves it to torch."""
+        if threads:
+            torch.set_num_threads(threads)
+        self.device = pick_device(device)
+        network = models.load(model)
+        self.min_side: int = network.min_side
+        self.model = network.to(self.device, memory_format=torch.channels_last)
+        self.fingerprint = f"{model} torch {torch.__version__} {self.device} float32"
+
+    @torch.inference_mode()
+    def encode_style(self, pictures: list[Frames], weights: list[float]) -> Code:
+        """Style pictures (H,W,3), scaled down to STYLE_SIDE px where larger -> their mixed code."""
+        codes = [self.model.encode_style(shrink(self._load(p[None]))) for p in pictures]
+        return mix(codes, weights)
+
+    @torch.inference_mode()
+    def __call__(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
+        """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness of the painting."""
+        content = self._load(frames)
+        painted = self.model(content, code, strength)
+        if keep_color:
+            painted = content + luma(painted) - luma(content)
+        painted = painted.clamp(0, 1).mul(255).round().to(torch.uint8)
+        result: Frames = painted.permute(0, 2, 3, 1).cpu().numpy()
+        return result
+
+    def _load(self, frames: Frames) -> Tensor:
+        x = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
+        return x.permute(0, 3, 1, 2).float().div(255)
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` prefers CUDA, then MPS, then the CPU; ValueError when the named one is not there."""
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, found in there.items() if found))
+    if not there.get(name.split(":")[0]):
+        found = ", ".join(kind for kind, here in there.items() if here)
+        raise ValueError(f"device '{name}' is not on this machine (found: {found})")
+    return torch.device(name)
+
+
+def luma(x: Tensor) -> Tensor:
+    """Brightness (N,1,H,W) of NCHW RGB, BT.601 weights."""
+    return (x * x.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+
+
+def shrink(x: Tensor) -> Tensor:
+    """Scale NCHW down to a short side of STYLE_SIDE px; smaller pictures stay."""
+    h, w = x.shape[2:]
+    scale = STYLE_SIDE / min(h, w)
+    if scale >= 1:
+        return x
+    size = (round(h * scale), round(w * scale))
+    return F.interpolate(x, size, mode="bilinear", antialias=True)

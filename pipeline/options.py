@@ -1,0 +1,161 @@
+"""Options: each defined once as a dataclass field, for the command line, YAML files and Python."""
+
+import argparse
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import yaml
+
+from pipeline.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: Sequence[str] | None = None,
+    parse: Callable[[str], Any] | None = None,
+    metavar: str | None = None,
+    least: float | None = None,
+) -> Any:
+    """A dataclass field that is also a command-line option and a YAML key.
+
+    `parse` turns its text into its value, `least` is the smallest number allowed.
+    """
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "parse": parse,
+        "metavar": metavar,
+        "least": least,
+    }
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that names the nearest option when one is unknown."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flags = [f for action in self._actions for f in action.option_strings]
+            self.error(f"unknown option {unknown[0]}{nearest(unknown[0].split('=')[0], flags)}")
+        return known
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message} (see --help)")
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """' (did you mean X?)' for the most similar known word, or nothing."""
+    found = difflib.get_close_matches(word, known, 1, 0.5)
+    return f" (did you mean {found[0]}?)" if found else ""
+
+
+def add_options(parser: argparse.ArgumentParser, schema: type) -> None:
+    """An option for each field of the dataclass; what the user leaves out is left out."""
+    for field in dataclasses.fields(schema):
+        kind, many = _kind(schema, field)
+        about: dict[str, Any] = {"help": _help(field), "default": argparse.SUPPRESS}
+        name = "--" + field.name.replace("_", "-")
+        if kind is bool:
+            action = "store_true" if field.default is False else argparse.BooleanOptionalAction
+            parser.add_argument(name, action=action, **about)
+            continue
+        about["metavar"] = field.metadata.get("metavar")
+        if many:
+            about |= {"action": "append", "nargs": "+"}
+        parser.add_argument(name, **about)
+
+
+def build(schema: type[T], *sources: dict[str, Any]) -> T:
+    """The dataclass from dictionaries, later ones over earlier; every value checked."""
+    fields = {f.name: f for f in dataclasses.fields(typing.cast(Any, schema))}
+    values: dict[str, Any] = {}
+    for source in sources:
+        for key, value in source.items():
+            name = key.replace("-", "_")
+            if name not in fields:
+                raise ConfigError(f"unknown option '{key}'{nearest(name, list(fields))}")
+            values[name] = _value(schema, fields[name], value)
+    return schema(**values)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as a dictionary; ConfigError when it cannot be one."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(values or {}, dict):
+        raise ConfigError(f"{path} must hold 'option: value' lines")
+    return {str(k): v for k, v in (values or {}).items()}
+
+
+def _kind(schema: type, field: Any) -> tuple[type, bool]:
+    """Type of the field without `None`, and whether it is a list."""
+    hint = typing.get_type_hints(schema)[field.name]
+    if isinstance(hint, types.UnionType):
+        hint = next(a for a in typing.get_args(hint) if a is not type(None))
+    if typing.get_origin(hint) is list:
+        return typing.get_args(hint)[0], True
+    return typing.get_origin(hint) or hint, False
+
+
+def _help(field: Any) -> str:
+    text = field.metadata["help"]
+    if field.metadata["choices"]:
+        text += f"; one of {', '.join(field.metadata['choices'])}"
+    if isinstance(field.default, (str, int, float)) and not isinstance(field.default, bool):
+        text += f" (default: {field.default})"
+    return str(text.replace("%", "%%"))
+
+
+def _value(schema: type, field: Any, value: Any) -> Any:
+    kind, many = _kind(schema, field)
+    if value is None:
+        return None
+    if many:
+        flat = [v for item in _listed(value) for v in _listed(item)]
+        return [_one(field, kind, v) for v in flat]
+    return _one(field, kind, value)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _one(field: Any, kind: type, value: Any) -> Any:
+    name, about = field.name.replace("_", "-"), field.metadata
+    try:
+        if about.get("parse"):
+            value = about["parse"](str(value))
+        elif kind is bool:
+            if not isinstance(value, bool):
+                raise ValueError("must be true or false")
+        elif kind is dict:
+            value = dict(value)
+        else:
+            value = kind(value)
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        wanted = {int: "a whole number", float: "a number"}.get(kind, str(error))
+        raise ConfigError(f"--{name}: '{value}' is not valid: {wanted}") from error
+    if about.get("choices") and value not in about["choices"]:
+        near = nearest(str(value), about["choices"])
+        raise ConfigError(
+            f"--{name}: '{value}' is none of {', '.join(about['choices'])}{near}"
+        )
+    if about.get("least") is not None and value < about["least"]:
+        raise ConfigError(f"--{name}: {value} is below {about['least']}")
+    return value

@@ -1,0 +1,65 @@
+"""Bounded queues between stages, and the free slots that bound them."""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A frame on its way: its identity and time, and the slot where its pixels lie."""
+
+    index: int
+    pts: int
+    time_base: Fraction
+    slot: int
+    epoch: int = 0
+
+
+class Queue:
+    """A bounded, ordered edge between two stages. Full means that the stage before must wait."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._tickets: deque[Ticket] = deque()
+
+    def __len__(self) -> int:
+        return len(self._tickets)
+
+    @property
+    def room(self) -> int:
+        """How many more tickets fit."""
+        return self.capacity - len(self._tickets)
+
+    def put(self, tickets: Iterable[Ticket]) -> None:
+        """Append; the caller has asked for room before."""
+        self._tickets.extend(tickets)
+        if self.room < 0:
+            raise ValueError(f"queue over its capacity of {self.capacity}")
+
+    def put_back(self, tickets: Iterable[Ticket]) -> None:
+        """Return tickets that were handed out to a stage that died; the oldest go first again."""
+        self._tickets = deque(sorted([*tickets, *self._tickets], key=lambda t: t.index))
+
+    def take(self, most: int) -> list[Ticket]:
+        """Up to `most` of the oldest tickets."""
+        return [self._tickets.popleft() for _ in range(min(most, len(self._tickets)))]
+
+
+class Slots:
+    """Free slot numbers of one half of the pool."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self._free = deque(numbers)
+
+    def __len__(self) -> int:
+        return len(self._free)
+
+    def take(self, count: int) -> list[int]:
+        """`count` free slots; the caller has checked that there are as many."""
+        return [self._free.popleft() for _ in range(count)]
+
+    def give(self, numbers: Iterable[int]) -> None:
+        """Make slots free again."""
+        self._free.extend(numbers)

@@ -1,0 +1,42 @@
+"""Times of a stage in constant memory, and the peak memory of a process."""
+
+import math
+import resource
+import sys
+
+import numpy as np
+
+STEP = 1.02
+SMALLEST_S = 1e-6
+
+
+class Timings:
+    """A histogram of seconds with bins 2 % apart: percentiles of any number of frames."""
+
+    def __init__(self) -> None:
+        self._bins = np.zeros(1200, np.int64)
+        self.total_s = 0.0
+
+    def add(self, seconds: float, count: int = 1) -> None:
+        """Note `count` frames that took `seconds` each."""
+        place = math.log(max(seconds, SMALLEST_S) / SMALLEST_S) / math.log(STEP)
+        self._bins[min(int(place), len(self._bins) - 1)] += count
+        self.total_s += seconds * count
+
+    @property
+    def count(self) -> int:
+        """Frames noted so far."""
+        return int(self._bins.sum())
+
+    def percentile_ms(self, share: float) -> float:
+        """Milliseconds that `share` (0 to 1) of the frames did not exceed."""
+        if not self.count:
+            return 0.0
+        place = int(np.searchsorted(self._bins.cumsum(), share * self.count))
+        return SMALLEST_S * STEP ** (place + 0.5) * 1e3
+
+
+def peak_memory_mib() -> float:
+    """Largest resident size of this process so far, MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
