@@ -1,0 +1,108 @@
+"""The only place where YUV becomes RGB and RGB becomes YUV, with the matrix and the range that
+the stream is tagged with. Scaling happens in the same pass."""
+
+import av
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+
+from pipeline.frame import ColorTags, Pixels
+
+_MATRIX = {"rgb": 0, "bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7}
+_MATRIX |= {"ycgco": 8, "bt2020nc": 9, "bt2020c": 10}
+_PRIMARIES = {"bt709": 1, "bt470m": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "film": 8}
+_PRIMARIES |= {"bt2020": 9, "smpte428": 10, "smpte431": 11, "smpte432": 12, "ebu3213": 22}
+_TRANSFER = {"bt709": 1, "bt470m": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "linear": 8}
+_TRANSFER |= {"iec61966-2-4": 11, "bt1361e": 12, "iec61966-2-1": 13, "bt2020-10": 14}
+_TRANSFER |= {"bt2020-12": 15, "smpte2084": 16, "smpte428": 17, "arib-std-b67": 18}
+_RANGE = {"tv": 1, "pc": 2}
+HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
+
+_COEFFICIENTS = {
+    "bt709": Colorspace.ITU709,
+    "fcc": Colorspace.FCC,
+    "smpte240m": Colorspace.SMPTE240M,
+    "bt2020nc": Colorspace.BT2020,
+    "bt2020c": Colorspace.BT2020,
+}
+_FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_THREADS = 2
+_SD_LINES = 576
+
+_reformatter = VideoReformatter()
+
+
+def _name(table: dict[str, int], value: int) -> str | None:
+    return next((name for name, number in table.items() if number == value), None)
+
+
+def tags_of(picture: VideoStream | VideoFrame) -> ColorTags:
+    """How to read the colours; untagged YUV is BT.601 up to 576 lines, else BT.709."""
+    form = picture.format
+    if form.is_rgb or form.has_palette:
+        return ColorTags("rgb", "pc", "bt709", "iec61966-2-1")
+    guess = "smpte170m" if min(picture.height, picture.width) <= _SD_LINES else "bt709"
+    matrix = _name(_MATRIX, picture.colorspace)
+    full = picture.color_range == 2 or form.name.startswith("yuvj")
+    return ColorTags(
+        guess if matrix in (None, "rgb") else matrix,
+        "pc" if full else "tv",
+        _name(_PRIMARIES, picture.color_primaries),
+        _name(_TRANSFER, picture.color_trc),
+    )
+
+
+def output_tags(tags: ColorTags) -> ColorTags:
+    """What a painted YUV stream is tagged with: the source's colours, RGB sources as BT.709."""
+    if tags.matrix == "rgb":
+        return ColorTags("bt709", "tv", "bt709", "bt709")
+    if tags.transfer in HDR:
+        return ColorTags("bt709", "tv", "bt709", "bt709")
+    return tags
+
+
+def to_rgb(frame: VideoFrame, tags: ColorTags, size: tuple[int, int] | None = None) -> Pixels:
+    """Full-range RGB of (width, height) px, as FFmpeg converts it with exact rounding."""
+    width, height = size or (frame.width, frame.height)
+    rgb = _reformatter.reformat(
+        frame,
+        width,
+        height,
+        "rgb24",
+        src_colorspace=_COEFFICIENTS.get(tags.matrix, Colorspace.ITU601),
+        src_color_range=ColorRange(_RANGE[tags.range]),
+        dst_color_range=ColorRange.JPEG,
+        interpolation=_FLAGS,
+        threads=_THREADS,
+    )
+    pixels: Pixels = rgb.to_ndarray()
+    return pixels
+
+
+def to_yuv(pixels: Pixels, pix_fmt: str, tags: ColorTags) -> VideoFrame:
+    """A frame in `pix_fmt`, converted and tagged as `tags` say."""
+    frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    frame.color_range = ColorRange.JPEG
+    if av.VideoFormat(pix_fmt).is_rgb:
+        return _reformatter.reformat(frame, format=pix_fmt, threads=_THREADS)
+    out = _reformatter.reformat(
+        frame,
+        format=pix_fmt,
+        src_color_range=ColorRange.JPEG,
+        dst_colorspace=_COEFFICIENTS.get(tags.matrix, Colorspace.ITU601),
+        dst_color_range=ColorRange(_RANGE[tags.range]),
+        interpolation=_FLAGS,
+        threads=_THREADS,
+    )
+    tag(out, tags)
+    return out
+
+
+def tag(target: VideoFrame | VideoStream | VideoCodecContext, tags: ColorTags) -> None:
+    """Writes the tags on a frame, or on a stream before its header."""
+    target.colorspace = _MATRIX.get(tags.matrix, 2)
+    target.color_range = _RANGE[tags.range]
+    target.color_primaries = _PRIMARIES.get(tags.primaries or "", 2)
+    target.color_trc = _TRANSFER.get(tags.transfer or "", 2)

@@ -1,0 +1,174 @@
+"""The only place that opens media for reading: which schemes and formats, which limits, and one
+clear line for everything that can be wrong. Used by sources and by the copying of sound."""
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import av
+from av.container import InputContainer
+from av.error import DecoderNotFoundError, FFmpegError
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from pipeline.errors import SourceError, SourceInvalid, SourceLost
+
+MAX_PIXELS = 33_200_000
+MAX_SIDE_PX = 16_384
+MIN_SIDE_PX = 16
+MAX_STREAMS = 64
+
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,mpeg,mpegts,mpegvideo,mpeg1video,"
+    "mpeg2video,m4v,h261,h263,h264,hevc,vvc,av1,obu,ivf,asf,ogg,mxf,gif,apng,yuv4mpegpipe,dv,rm,"
+    "nut,vc1,wtv,dirac,mjpeg,swf,bink,smk,amv,nsv,roq,flic,mpjpeg,rtsp,sdp,rtp,wav,mp3,flac,aac"
+)
+"""Demuxers that read one stream of bytes. No playlists, no scripts, no lavfi: those open others."""
+
+PICTURE_FORMATS = {
+    ".png": "png_pipe",
+    ".jpg": "jpeg_pipe",
+    ".jpeg": "jpeg_pipe",
+    ".webp": "webp_pipe",
+    ".bmp": "bmp_pipe",
+    ".tif": "tiff_pipe",
+    ".tiff": "tiff_pipe",
+    ".ppm": "ppm_pipe",
+}
+
+PROTOCOLS = {
+    "file": "file",
+    "http": "http,tcp",
+    "https": "https,http,tls,tcp",
+    "rtsp": "rtsp,rtp,udp,tcp",
+    "rtsps": "rtsps,rtsp,rtp,srtp,udp,tls,tcp",
+    "rtmp": "rtmp,tcp",
+    "rtmps": "rtmps,rtmp,tls,tcp",
+    "udp": "udp",
+    "tcp": "tcp",
+}
+"""What a URL of each scheme may open, itself included."""
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
+_MAPPED = (FFmpegError, OSError, IndexError, UnicodeDecodeError, MemoryError, ValueError)
+_GONE = {errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EPIPE}
+
+
+def scheme_of(text: str) -> str:
+    """The lower-case scheme of a URL, or "" for a path; one letter is a Windows drive."""
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", text)
+    return match[1].lower() if match else ""
+
+
+def shown(text: str) -> str:
+    """`text` as it may be printed: no user, no password, no query, no stream key."""
+    if scheme_of(text) not in PROTOCOLS or "://" not in text:
+        return text
+    bare = _CREDENTIALS.sub("", text).split("?")[0].split("#")[0]
+    scheme, _, rest = bare.partition("://")
+    host, _, path = rest.partition("/")
+    if scheme.lower().startswith("rtmp") and "/" in path:
+        path = path.rsplit("/", 1)[0] + "/..."
+    return f"{scheme}://{host}" + (f"/{path}" if path else "")
+
+
+@contextmanager
+def mapped(text: str) -> Iterator[None]:
+    """Turns whatever FFmpeg raises into one line about `text`."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except _MAPPED as error:
+        raise _as_source_error(text, error) from None
+
+
+def _as_source_error(text: str, error: Exception) -> SourceError:
+    name = shown(text)
+    code = getattr(error, "errno", None)
+    if scheme_of(text) not in ("", "file") and (code in _GONE or isinstance(error, TimeoutError)):
+        return SourceLost(f"{name} does not answer; is the address right and the sender running?")
+    if isinstance(error, PermissionError):
+        return SourceInvalid(f"{name} may not be read: check its permissions")
+    if isinstance(error, DecoderNotFoundError):
+        return SourceInvalid(f"{name} uses a codec this FFmpeg cannot decode; convert it first")
+    if isinstance(error, (MemoryError, av.error.MemoryError)):
+        return SourceInvalid(f"{name} asks for more memory than there is; it may be damaged")
+    why = getattr(error, "strerror", None) or type(error).__name__
+    return SourceInvalid(f"{name} is not a video this program can read ({why})")
+
+
+def _local(text: str) -> str:
+    """A path as the one spelling that FFmpeg takes for nothing but a file."""
+    path = Path(text.removeprefix("file:"))
+    if not path.exists():
+        raise SourceInvalid(f"{text} does not exist; check the spelling of the path")
+    if path.is_dir():
+        raise SourceInvalid(f"{text} is a folder; give a video file, or a folder of pictures")
+    if not os.access(path, os.R_OK):
+        raise SourceInvalid(f"{text} may not be read: check its permissions")
+    if path.is_file() and path.stat().st_size == 0:
+        raise SourceInvalid(f"{text} is empty (0 bytes); copy or download it again")
+    return "file:" + os.path.abspath(path)
+
+
+def open_media(
+    text: str,
+    form: str | None = None,
+    options: dict[str, str] | None = None,
+    timeout_s: float | None = None,
+) -> InputContainer:
+    """Opens a file or URL within the limits, or raises SourceInvalid or SourceLost."""
+    scheme = scheme_of(text) or "file"
+    if scheme not in PROTOCOLS or (scheme != "file" and not urlsplit(text).netloc):
+        raise SourceInvalid(f"{shown(text)}: no such kind of input; known are {', '.join(PROTOCOLS)}")
+    url = _local(text) if scheme == "file" else text
+    limits = {
+        "protocol_whitelist": PROTOCOLS[scheme],
+        "format_whitelist": form or FORMATS,
+        "max_streams": str(MAX_STREAMS),
+        "max_pixels": str(MAX_PIXELS),
+    }
+    with mapped(text):
+        return av.open(
+            url,
+            mode="r",
+            format=form,
+            options=limits | (options or {}),
+            metadata_errors="replace",
+            timeout=timeout_s,
+        )
+
+
+def video_of(container: InputContainer, text: str) -> VideoStream:
+    """The first real video stream, ready to decode within the limits."""
+    covers = Disposition.attached_pic | Disposition.timed_thumbnails
+    streams = [s for s in container.streams.video if not s.disposition & covers]
+    if not streams:
+        raise SourceInvalid(f"{shown(text)} holds {_content(container)} but no video")
+    decodable = [s for s in streams if s.codec_context is not None]
+    if not decodable:
+        raise SourceInvalid(f"{shown(text)} uses a codec this FFmpeg cannot decode; convert it first")
+    stream = decodable[0]
+    check_size(stream.width, stream.height, text)
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return stream
+
+
+def check_size(width: int, height: int, text: str) -> None:
+    """Refuses pictures that are too large to be safe."""
+    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
+        raise SourceInvalid(
+            f"{shown(text)} is {width}x{height}; at most {MAX_PIXELS / 1e6:.1f} megapixels and "
+            f"{MAX_SIDE_PX} px a side are read"
+        )
+
+
+def _content(container: InputContainer) -> str:
+    if container.streams.audio:
+        return "sound"
+    return "a still picture" if container.streams.video else "data"

@@ -1,0 +1,85 @@
+"""Where frames come from. A source is one file here; its name is its scheme or its kind."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, cast
+
+from pipeline.errors import SourceInvalid
+from pipeline.frame import Frame, StreamInfo
+
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+_NETWORK = {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp"}
+_MIN_SIDE_PX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """What the user asked of the input."""
+
+    size: int | None = None
+    """Short side of the frames in px; None keeps the source's own size."""
+    start_s: float | None = None
+    end_s: float | None = None
+    fps: Fraction | None = None
+    """Constant rate to resample to, by time stamps; None keeps the source's own times."""
+
+
+class Source(Protocol):
+    """Hands out frames; owns decoding. `notices` and `damage` are one-line texts for the user."""
+
+    info: StreamInfo
+    notices: list[str]
+    damage: str | None
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """The frames of a calm run from index `start` on, identical every time."""
+        ...
+
+
+class _Kind(Protocol):
+    def create(self, text: str, options: SourceOptions) -> Source: ...
+
+
+def kinds() -> list[str]:
+    """The names of the sources that exist."""
+    return sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def open_source(text: str, options: SourceOptions | None = None) -> Source:
+    """The source that `text` names, opened. Raises SourceInvalid or SourceLost."""
+    kind = _kind_of(text)
+    if kind not in kinds():
+        raise SourceInvalid(f"{text.split(':')[0]}: no such kind of input; known are {kinds()}")
+    module = cast(_Kind, import_module(f"pipeline.sources.{kind}"))
+    return module.create(text, options or SourceOptions())
+
+
+def _kind_of(text: str) -> str:
+    scheme, colon, _ = text.partition(":")
+    if colon and len(scheme) > 1 and scheme.isalnum() and not Path(text).exists():
+        return "live" if scheme.lower() in _NETWORK else scheme.lower()
+    path = Path(text)
+    is_pattern = any(c in path.name for c in "%*?") and not path.exists()
+    is_picture = path.suffix.lower() in PICTURE_SUFFIXES
+    return "images" if path.is_dir() or is_pattern or is_picture else "file"
+
+
+def scaled(width: int, height: int, size: int | None, text: str) -> tuple[int, int]:
+    """(width, height) with the short side `size`, both even; untouched when `size` is None."""
+    if size is not None:
+        factor = Fraction(size, min(width, height))
+        width, height = (2 * round(side * factor / 2) for side in (width, height))
+    if min(width, height) < _MIN_SIDE_PX:
+        raise SourceInvalid(f"{text} is {width}x{height} px; at least {_MIN_SIDE_PX} px are needed")
+    return width, height

@@ -1,0 +1,288 @@
+"""Any file that FFmpeg reads: its first real video stream, upright, with its own time stamps."""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from pipeline.color import HDR, tags_of, to_rgb
+from pipeline.errors import SourceInvalid
+from pipeline.frame import Frame, Pixels, StreamInfo
+from pipeline.opening import check_size, open_media, shown, video_of
+from pipeline.sources import Source, SourceOptions, scaled
+from pipeline.timing import MICROSECOND, Clock, resampled, ticks, zero_of
+
+_DEFAULT_RATE = Fraction(25)
+_DEMUX_RETRIES = 100
+_DAMAGE = (FFmpegError, IndexError, ValueError)
+_SLACK_S = 0.5
+
+
+class _Damaged(Exception):
+    """The fast way met damage."""
+
+
+@dataclass
+class _Faults:
+    """What went wrong while decoding, and where it began."""
+
+    packets: int = 0
+    first_s: float | None = None
+    broke_off: bool = False
+
+    def at(self, packet: Packet) -> None:
+        """Counts one damaged packet."""
+        self.packets += 1
+        if self.first_s is None and packet.pts is not None:
+            self.first_s = float(packet.pts * packet.time_base)
+
+
+def create(text: str, options: SourceOptions) -> Source:
+    """Opens the file `text`."""
+    return FileSource(text, options)
+
+
+def _decoded(
+    container: InputContainer, stream: VideoStream, faults: _Faults | None
+) -> Iterator[VideoFrame]:
+    """Every picture; with `faults` damage is counted on one thread, without it is raised."""
+    stream.thread_type = "AUTO"
+    stream.thread_count = 1 if faults else 2
+    failures = 0
+    while failures < _DEMUX_RETRIES:
+        try:
+            for packet in container.demux(stream):
+                yield from _pictures(packet, faults)
+            return
+        except _DAMAGE:
+            if faults is None:
+                raise _Damaged from None
+            failures += 1
+    if faults is not None:
+        faults.broke_off = True
+
+
+def _pictures(packet: Packet, faults: _Faults | None) -> Iterator[VideoFrame]:
+    try:
+        pictures = packet.decode()
+    except _DAMAGE:
+        if faults is None:
+            raise _Damaged from None
+        faults.at(packet)
+        return
+    if faults is None and any(p.is_corrupt for p in pictures):
+        raise _Damaged
+    yield from pictures
+
+
+def turn_of(frame: VideoFrame) -> tuple[int, bool]:
+    """(quarter turns counter-clockwise, mirrored first?) that make the picture upright."""
+    side = frame.side_data.get("DISPLAYMATRIX")
+    if side is None:
+        return 0, False
+    a, b, _, c, d = struct.unpack("<5i", bytes(side)[:20])
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, c = -a, -c
+    angle = np.degrees(np.arctan2(b, a))
+    return round(-angle / 90) % 4, mirrored
+
+
+def upright(pixels: Pixels, turn: tuple[int, bool]) -> Pixels:
+    """The picture turned (and mirrored) as `turn_of` says."""
+    quarters, mirrored = turn
+    if mirrored:
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(np.rot90(pixels, quarters))
+
+
+class FileSource:
+    """Decodes one file; every call of `frames` starts afresh, so that it can be repeated."""
+
+    def __init__(self, text: str, options: SourceOptions) -> None:
+        self.notices: list[str] = []
+        self.damage: str | None = None
+        self._text = text
+        self._options = options
+        with open_media(text) as container:
+            self._probe(container, video_of(container, text))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def _probe(self, container: InputContainer, stream: VideoStream) -> None:
+        first = next(_decoded(container, stream, _Faults()), None)
+        if first is None:
+            raise SourceInvalid(f"{shown(self._text)}: not one frame can be decoded; is it damaged?")
+        check_size(first.width, first.height, self._text)
+        self._turn = turn_of(first)
+        self._tags = tags_of(first)
+        self._zero = zero_of(container.start_time)
+        self._duration_s = (container.duration or 0) / 1e6
+        self._rate = stream.average_rate or stream.guessed_rate or None
+        self._native = (first.width, first.height)
+        assert stream.time_base is not None
+        self._base = stream.time_base
+        self._length_s = _length_s(container, stream)
+        self._repaired = 0
+        self.info = self._describe(stream, first)
+        self._notice(first, stream)
+
+    def _describe(self, stream: VideoStream, first: VideoFrame) -> StreamInfo:
+        swap = self._turn[0] % 2 == 1
+        native = self._native[::-1] if swap else self._native
+        width, height = scaled(*native, self._options.size, shown(self._text))
+        self._size = (height, width) if swap else (width, height)
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        fps = self._options.fps
+        start = self._zero + Fraction(self._options.start_s or 0)
+        end = self._options.end_s
+        return StreamInfo(
+            width=width,
+            height=height,
+            time_base=1 / fps if fps else self._base,
+            rate=fps or self._rate,
+            tags=self._tags,
+            frames=self._expected(stream),
+            aspect=1 / aspect if swap else aspect,
+            media=Path(self._text.removeprefix("file:")),
+            media_start_s=float(start),
+            media_end_s=None if end is None else float(self._zero) + end,
+        )
+
+    def _expected(self, stream: VideoStream) -> int | None:
+        rate = self._options.fps or self._rate
+        if not rate or not (self._duration_s or stream.frames):
+            return None
+        whole = self._duration_s or float(stream.frames / rate)
+        begin = self._options.start_s or 0.0
+        end = min(self._options.end_s or whole, whole)
+        plain = self._options == SourceOptions(size=self._options.size)
+        return stream.frames if plain and stream.frames else max(0, round((end - begin) * rate))
+
+    def _notice(self, first: VideoFrame, stream: VideoStream) -> None:
+        if first.interlaced_frame:
+            self.notices.append("the video is interlaced; its frames are used as they are")
+        if self._tags.transfer in HDR:
+            kind = HDR[self._tags.transfer or ""]
+            self.notices.append(f"the video is HDR ({kind}); it is shown as SDR")
+        if any(s.pix_fmt and "yuva" in s.pix_fmt for s in [stream]):
+            self.notices.append("the video has transparency, which is ignored")
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """The frames from index `start` on; those before it are decoded but not converted."""
+        self.damage = None
+        faults = _Faults()
+        index, pts = -1, 0
+        for index, (pts, picture) in enumerate(self._timed(faults)):
+            if index >= start:
+                yield Frame(index, pts, self.info.time_base, self._pixels(picture))
+        self._conclude(faults, index + 1, float(pts * self.info.time_base))
+
+    def _pixels(self, picture: VideoFrame) -> Pixels:
+        check_size(picture.width, picture.height, self._text)
+        pixels = to_rgb(picture, self._tags, self._size)
+        return pixels if self._turn == (0, False) else upright(pixels, self._turn)
+
+    def _timed(self, faults: _Faults) -> Iterator[tuple[int, VideoFrame]]:
+        if self._options.fps is None:
+            yield from self._cut(faults)
+            return
+        base = self._base
+        pictures = ((pts * base, picture) for pts, picture in self._cut(faults))
+        yield from resampled(pictures, self._options.fps, 1 / (self._rate or _DEFAULT_RATE))
+
+    def _cut(self, faults: _Faults) -> Iterator[tuple[int, VideoFrame]]:
+        """(pts from time 0 of the output, picture) within start_s and end_s."""
+        base = self._base
+        begin = ticks(self._options.start_s or 0, base)
+        end = self._options.end_s
+        for pts, picture in self._all(faults):
+            if end is not None and pts * base >= end:
+                return
+            if pts >= begin or self._options.start_s is None:
+                yield pts - begin, picture
+
+    def _all(self, faults: _Faults) -> Iterator[tuple[int, VideoFrame]]:
+        """Every picture. At the first damage the run starts again on one thread: only that one
+        loses nothing and gives the same pictures each time."""
+        done = 0
+        try:
+            for item in self._run(None):
+                yield item
+                done += 1
+            return
+        except _Damaged:
+            pass
+        yield from islice(self._run(faults), done, None)
+
+    def _run(self, faults: _Faults | None) -> Iterator[tuple[int, VideoFrame]]:
+        with open_media(self._text) as container:
+            stream = video_of(container, self._text)
+            start = self._start_ticks(stream)
+            rate = self._rate or _DEFAULT_RATE
+            clock = Clock(ticks(1 / rate, self._base))
+            for picture in _decoded(container, stream, faults):
+                pts = None if picture.pts is None else picture.pts - start
+                yield clock.next(pts), picture
+            self._repaired = clock.repaired
+
+    def _start_ticks(self, stream: VideoStream) -> int:
+        """Time 0 in the stream's ticks; its own start where that is the same microsecond."""
+        start = ticks(self._zero, self._base)
+        own = stream.start_time
+        return own if own is not None and abs(own - start) * self._base <= MICROSECOND else start
+
+    def _conclude(self, faults: _Faults, count: int, last_s: float) -> None:
+        """Says what was missing or repaired, once all frames are out."""
+        if self._repaired:
+            self.notices.append(f"{self._repaired} time stamps were missing or went back; repaired")
+        if count == 0:
+            raise SourceInvalid(f"{shown(self._text)} has no frames in the part asked for")
+        parts = []
+        if faults.packets:
+            where = "" if faults.first_s is None else f" from {faults.first_s:.2f} s on"
+            parts.append(f"{faults.packets} damaged packets{where}")
+        end_s = last_s + (self._options.start_s or 0)
+        if faults.broke_off or (self._options.end_s is None and self._is_short(end_s)):
+            parts.append(f"the video breaks off at {end_s:.2f} s")
+        if parts:
+            name = shown(self._text)
+            self.damage = f"{name}: {', '.join(parts)}; {count} frames could be decoded"
+
+    def _is_short(self, end_s: float) -> bool:
+        if self._length_s is None:
+            return False
+        frame_s = float(1 / (self._rate or _DEFAULT_RATE))
+        return end_s + max(_SLACK_S, 3 * frame_s) < self._length_s
+
+
+def _length_s(container: InputContainer, stream: VideoStream) -> float | None:
+    """How long the video says it is, where that can be relied on, in s."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    stated = stream.metadata.get("DURATION", "")
+    if stated.count(":") == 2:
+        hours, minutes, seconds = stated.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    alone = len(container.streams) == 1
+    return container.duration / 1e6 if alone and container.duration else None

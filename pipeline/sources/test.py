@@ -1,0 +1,185 @@
+"""`test:` a made-up scene of known motion, with a flash and a beep at each second."""
+
+import wave
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
+
+import cv2
+import numpy as np
+
+from pipeline.errors import SourceInvalid
+from pipeline.frame import ColorTags, Frame, Pixels, StreamInfo
+from pipeline.sources import Source, SourceOptions, scaled
+
+_SOUND_HZ = 48_000
+_BEEP_HZ = 880
+_BEEP_S = 0.1
+_BITS = 24
+_PERIOD = 240
+"""Frames after which the path of the camera repeats."""
+
+
+def create(text: str, options: SourceOptions) -> Source:
+    """The scene that `test:size=1280x720,rate=30,frames=300` asks for."""
+    return TestSource(text, options)
+
+
+def parse(text: str) -> tuple[int, int, Fraction, int]:
+    """(width, height, rate, frames) of a `test:` text; every key may be left out."""
+    values = {"size": "1280x720", "rate": "30"}
+    for item in filter(None, text.partition(":")[2].split(",")):
+        key, _, value = item.partition("=")
+        if key not in ("size", "rate", "frames", "duration"):
+            raise SourceInvalid(f"{text}: unknown key {key}; known are size, rate, frames, duration")
+        values[key] = value
+    try:
+        width, height = (int(side) for side in values["size"].split("x"))
+        rate = Fraction(values["rate"])
+        duration = Fraction(values.get("duration", "10"))
+        frames = int(values.get("frames", round(duration * rate)))
+    except (ValueError, ZeroDivisionError):
+        raise SourceInvalid(f"{text}: write it like test:size=1280x720,rate=30,frames=300") from None
+    if not (0 < rate <= 1000 and 0 < frames and 0 < width <= 7680 and 0 < height <= 4320):
+        raise SourceInvalid(f"{text}: rate 1 to 1000, at least 1 frame, at most 7680x4320")
+    return width, height, rate, frames
+
+
+def motion(index: int) -> tuple[int, int]:
+    """(dx, dy) px by which the background moves from frame `index` to the next, on screen."""
+    (x, y), (next_x, next_y) = _camera(index), _camera(index + 1)
+    return x - next_x, y - next_y
+
+
+def _camera(index: int) -> tuple[int, int]:
+    """Left and top of the window on the canvas at frame `index`, in px; a closed path."""
+    phase = 2 * np.pi * (index % _PERIOD) / _PERIOD
+    return round(160 - 160 * np.cos(phase)), round(90 + 90 * np.sin(2 * phase))
+
+
+def _noise(height: int, width: int) -> Pixels:
+    """Detail at every scale: octaves of smooth noise in each channel."""
+    random = np.random.default_rng(7)
+    total = np.zeros((height, width, 3), np.float32)
+    for octave in range(2, 8):
+        small = random.random((height // 2**octave + 2, width // 2**octave + 2, 3), np.float32)
+        total += cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC) * 2**octave
+    total -= total.min((0, 1))
+    scene: Pixels = (20 + 215 * total / total.max((0, 1))).astype(np.uint8)
+    return scene
+
+
+def read_index(pixels: Pixels) -> int:
+    """The frame index that is written in the strip at the top of a picture; lossy video is fine."""
+    cell = max(4, pixels.shape[1] // 64)
+    row = pixels[: max(cell // 2, 2), : cell * _BITS].mean((0, 2)).reshape(_BITS, cell)
+    return sum(1 << bit for bit in range(_BITS) if row[bit, cell // 4 : -cell // 4].mean() > 127)
+
+
+class TestSource:
+    """A pure function of the frame index."""
+
+    __test__ = False
+
+    def __init__(self, text: str, options: SourceOptions) -> None:
+        self.notices: list[str] = []
+        self.damage: str | None = None
+        width, height, rate, frames = parse(text)
+        self._width, self._height = scaled(width, height, options.size, text)
+        rate, self._first = options.fps or rate, 0
+        seconds = Fraction(frames) / parse(text)[2]
+        if options.end_s is not None:
+            seconds = min(seconds, Fraction(options.end_s))
+        start = Fraction(options.start_s or 0)
+        self._first = round(start * rate)
+        self._count = max(round(seconds * rate) - self._first, 0)
+        if self._count == 0:
+            raise SourceInvalid(f"{text} has no frames in the part asked for")
+        self._canvas = _noise(self._height + 180, self._width + 320)
+        self._folder = TemporaryDirectory(prefix="stylestream-test-")
+        self.info = self._describe(rate, start)
+
+    def _describe(self, rate: Fraction, start: Fraction) -> StreamInfo:
+        sound = Path(self._folder.name) / "beep.wav"
+        write_beeps(sound, float((self._first + self._count) / rate))
+        return StreamInfo(
+            width=self._width,
+            height=self._height,
+            time_base=1 / rate,
+            rate=rate,
+            tags=ColorTags("bt709", "tv", "bt709", "bt709"),
+            frames=self._count,
+            media=sound,
+            media_start_s=float(start),
+            media_end_s=float((self._first + self._count) / rate),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._folder.cleanup()
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """The frames from index `start` on."""
+        for index in range(start, self._count):
+            yield Frame(index, index, self.info.time_base, self.draw(index + self._first))
+
+    def draw(self, index: int) -> Pixels:
+        """The picture at `index` of the whole scene."""
+        x, y = _camera(index)
+        height, width = self._height, self._width
+        picture: Pixels = self._canvas[y : y + height, x : x + width].copy()
+        self._shapes(picture, index)
+        if self._is_flash(index):
+            picture[height // 4 : height // 2, width // 4 : width // 2] = 255
+        cv2.putText(picture, f"{index:06d}", (width // 40, height - height // 20),
+                    cv2.FONT_HERSHEY_SIMPLEX, height / 360, (255, 255, 255), max(1, height // 240))
+        _strip(picture, index)
+        return picture
+
+    def _is_flash(self, index: int) -> bool:
+        rate = 1 / self.info.time_base
+        return index >= rate and round(round(Fraction(index) / rate) * rate) == index
+
+    def _shapes(self, picture: Pixels, index: int) -> None:
+        height, width = picture.shape[:2]
+        radius = max(4, height // 10)
+        across = (index * max(1, width // 160)) % (width + 2 * radius) - radius
+        cv2.circle(picture, (across, height // 3), radius, (230, 60, 40), -1, cv2.LINE_AA)
+        down = (index * max(1, height // 120)) % (height + 2 * radius) - radius
+        corner = (2 * width // 3, down)
+        opposite = (2 * width // 3 + 2 * radius, down + radius)
+        cv2.rectangle(picture, corner, opposite, (40, 90, 220), -1)
+
+
+def _strip(picture: Pixels, index: int) -> None:
+    """White for a 1, black for a 0, lowest bit on the left."""
+    cell = max(4, picture.shape[1] // 64)
+    for bit in range(_BITS):
+        colour = 255 if index >> bit & 1 else 0
+        picture[: max(cell, 4), bit * cell : (bit + 1) * cell] = colour
+
+
+def write_beeps(path: Path, duration_s: float) -> None:
+    """A wav of `duration_s` seconds with a beep at each whole second but 0."""
+    second = np.zeros(_SOUND_HZ, np.int16)
+    time = np.arange(int(_BEEP_S * _SOUND_HZ)) / _SOUND_HZ
+    beep = (12_000 * np.sin(2 * np.pi * _BEEP_HZ * time)).astype(np.int16)
+    left = round(duration_s * _SOUND_HZ)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(_SOUND_HZ)
+        while left > 0:
+            file.writeframes(second[:left].tobytes())
+            left -= len(second)
+            second[: len(beep)] = beep

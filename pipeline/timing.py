@@ -1,0 +1,64 @@
+"""Time without rounding: where zero lies, repair of broken time stamps, resampling by time."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import TypeVar
+
+MICROSECOND = Fraction(1, 1_000_000)
+_CODEC_DELAY_S = Fraction(1, 5)
+T = TypeVar("T")
+
+
+def zero_of(start_us: int | None) -> Fraction:
+    """Seconds in the file that count as 0: its start, unless a codec delay pulls it below 0."""
+    start = (start_us or 0) * MICROSECOND
+    return Fraction(0) if -_CODEC_DELAY_S <= start < 0 else start
+
+
+def ticks(seconds: Fraction | float, time_base: Fraction) -> int:
+    """Seconds as the nearest whole number of ticks."""
+    return round(Fraction(seconds) / time_base)
+
+
+class Clock:
+    """Hands out strictly increasing time stamps, the stream's own wherever they are usable."""
+
+    def __init__(self, step: int) -> None:
+        self._step = max(step, 1)
+        self._last: int | None = None
+        self.repaired = 0
+
+    def next(self, pts: int | None) -> int:
+        """`pts`, or the last time plus one frame where it is missing or does not increase."""
+        if self._last is None:
+            good = pts if pts is not None else 0
+        elif pts is None:
+            good = self._last + self._step
+        else:
+            good = max(pts, self._last + 1)
+        self.repaired += good != pts
+        self._last = good
+        return good
+
+
+def resampled(
+    pictures: Iterable[tuple[Fraction, T]], fps: Fraction, last_s: Fraction
+) -> Iterator[tuple[int, T]]:
+    """(tick of 1/fps, picture): at each tick the picture nearest in time; the last one lasts
+    `last_s` seconds."""
+    tick: int | None = None
+    shown: tuple[Fraction, T] | None = None
+    for time, picture in pictures:
+        if shown is None or tick is None:
+            tick = round(time * fps)
+        else:
+            middle = (shown[0] + time) / 2
+            while tick / fps < middle:
+                yield tick, shown[1]
+                tick += 1
+        shown = (time, picture)
+    if shown is None or tick is None:
+        return
+    end = max(round((shown[0] + last_s) * fps), tick + 1 if tick / fps <= shown[0] else tick)
+    for number in range(tick, end):
+        yield number, shown[1]
