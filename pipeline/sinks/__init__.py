@@ -1,0 +1,112 @@
+"""Where frames go. A sink is one file here; its name is its scheme or its kind."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, cast
+
+from pipeline.errors import SinkError
+from pipeline.frame import Frame, StreamInfo
+
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+_NETWORK = {"rtsp", "rtmp", "rtmps", "srt", "udp", "tcp", "http", "https"}
+
+
+@dataclass(frozen=True, slots=True)
+class SinkOptions:
+    """What the user asked of the output."""
+
+    codec: str | None = None
+    """Short name or FFmpeg encoder; None takes the usual one of the container."""
+    quality: int | None = None
+    """Constant quality, lower is better (H.264 0 to 51); pictures: 1 to 100, higher is better."""
+    sound: bool = True
+    overwrite: bool = False
+
+
+class Sink(Protocol):
+    """Takes frames in order; `next_index` is the first that must still be handed over."""
+
+    next_index: int
+    notices: list[str]
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+    def write(self, frame: Frame) -> None:
+        """Takes `frame`; ignores an index below `next_index`, raises SinkError on a gap."""
+        ...
+
+    def finish(self) -> None:
+        """Completes the output and gives it its name, all or nothing."""
+        ...
+
+    def abandon(self) -> None:
+        """Closes without finishing; what was written stays readable under its .part name."""
+        ...
+
+
+class _Kind(Protocol):
+    def prepare(self, text: str, options: SinkOptions) -> None: ...
+    def create(self, text: str, info: StreamInfo, options: SinkOptions) -> Sink: ...
+
+
+def kinds() -> list[str]:
+    """The names of the sinks that exist."""
+    return sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def prepare(text: str, options: SinkOptions | None = None, input_text: str = "") -> None:
+    """Called once before anything starts: refuses what cannot work, clears old part files."""
+    if input_text and _is_same(text, input_text):
+        raise SinkError(f"{text} is the input itself; give the output another name")
+    _module(text).prepare(text, options or SinkOptions())
+
+
+def open_sink(text: str, info: StreamInfo, options: SinkOptions | None = None) -> Sink:
+    """The sink that `text` names; goes on where a killed sink of the same run stopped."""
+    return _module(text).create(text, info, options or SinkOptions())
+
+
+def _module(text: str) -> _Kind:
+    kind = _kind_of(text)
+    if kind not in kinds():
+        raise SinkError(f"{text.split(':')[0]}: no such kind of output; known are {kinds()}")
+    return cast(_Kind, import_module(f"pipeline.sinks.{kind}"))
+
+
+def _kind_of(text: str) -> str:
+    scheme, colon, _ = text.partition(":")
+    if colon and len(scheme) > 1 and scheme.isalnum():
+        return "live" if scheme.lower() in _NETWORK else scheme.lower()
+    path = Path(text)
+    is_folder = text.endswith(("/", "\\")) or path.is_dir()
+    return "images" if is_folder or path.suffix.lower() in PICTURE_SUFFIXES else "file"
+
+
+def _is_same(text: str, input_text: str) -> bool:
+    first, second = Path(text), Path(input_text.removeprefix("file:"))
+    return first.exists() and second.exists() and first.samefile(second)
+
+
+def check_order(frame: Frame, next_index: int) -> bool:
+    """True when `frame` is the one to write now, False when it was written before."""
+    if frame.index > next_index:
+        raise SinkError(f"frame {frame.index} came where {next_index} was due; frames are missing")
+    return frame.index == next_index
+
+
+def check_folder(folder: Path) -> None:
+    """Makes `folder` and sees that it can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".stylestream-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SinkError(f"{folder} cannot be written to ({error.strerror})") from None

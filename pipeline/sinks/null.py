@@ -1,0 +1,46 @@
+"""`null:` takes every frame and keeps none; for tests and benchmarks."""
+
+from types import TracebackType
+from typing import Self
+
+from pipeline.frame import Frame, StreamInfo
+from pipeline.sinks import Sink, SinkOptions, check_order
+
+
+def prepare(text: str, options: SinkOptions) -> None:
+    """Nothing to prepare."""
+
+
+def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
+    """A sink that only counts."""
+    return NullSink()
+
+
+class NullSink:
+    """Counts frames and keeps the order."""
+
+    def __init__(self) -> None:
+        self.next_index = 0
+        self.notices: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def write(self, frame: Frame) -> None:
+        """Counts `frame`."""
+        if check_order(frame, self.next_index):
+            self.next_index += 1
+
+    def finish(self) -> None:
+        """Nothing to complete."""
+
+    def abandon(self) -> None:
+        """Nothing to close."""
