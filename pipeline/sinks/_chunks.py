@@ -1,0 +1,150 @@
+"""Encoding in chunks that stand alone: each chunk of one GOP gets a fresh encoder, so its bytes
+depend on its own frames only, and a chunk encoded again after a crash is the same."""
+
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from av.codec.context import CodecContext
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+
+from pipeline import color
+from pipeline.frame import ColorTags, StreamInfo
+from pipeline.sinks._codecs import Coding
+
+_THREADS = 4
+"""Fixed, because x264's bits depend on the number of its threads."""
+_DEFAULT_RATE = Fraction(25)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that the bytes of a chunk depend on besides its frames."""
+
+    coding: Coding
+    quality: int | None
+    pix_fmt: str
+    tags: ColorTags
+    width: int
+    height: int
+    time_base: Fraction
+    rate: Fraction
+    aspect: Fraction
+    restarts: bool
+
+    @property
+    def gop(self) -> int:
+        """Frames between key frames: two seconds."""
+        return max(1, round(2 * self.rate))
+
+    @property
+    def chunk(self) -> int:
+        """Frames in a chunk; containers that cannot go on after a kill need only one."""
+        return self.gop if self.restarts else sys.maxsize
+
+    @property
+    def step(self) -> int:
+        """Ticks of one frame at the average rate, at least 1."""
+        return max(1, round(1 / self.rate / self.time_base))
+
+
+def recipe_for(info: StreamInfo, coding: Coding, quality: int | None, restarts: bool) -> Recipe:
+    """How the frames that `info` describes are encoded."""
+    odd = info.width % 2 or info.height % 2
+    pix_fmt = coding.odd_pix_fmt if odd and coding.odd_pix_fmt else coding.pix_fmt
+    tags = color.output_tags(info.tags)
+    rate = info.rate or _DEFAULT_RATE
+    return Recipe(
+        coding=coding,
+        quality=quality,
+        pix_fmt=pix_fmt,
+        tags=tags,
+        width=info.width,
+        height=info.height,
+        time_base=info.time_base,
+        rate=rate,
+        aspect=info.aspect,
+        restarts=restarts,
+    )
+
+
+def set_up(context: VideoCodecContext, recipe: Recipe) -> None:
+    """Makes `context` encode by `recipe`."""
+    context.width, context.height = recipe.width, recipe.height
+    context.pix_fmt = recipe.pix_fmt
+    context.time_base = recipe.time_base
+    context.framerate = recipe.rate
+    context.sample_aspect_ratio = recipe.aspect
+    context.gop_size = recipe.gop
+    context.thread_count = _THREADS
+    context.options = recipe.coding.options(recipe.quality)
+    if recipe.coding.quality_key == "qscale":
+        quality = recipe.coding.quality if recipe.quality is None else recipe.quality
+        context.options = dict(recipe.coding.settings)
+        context.qscale = True
+        context.global_quality = quality
+    if not recipe.pix_fmt.startswith(("rgb", "bgr", "gbr")):
+        color.tag(context, recipe.tags)
+
+
+class ChunkEncoder:
+    """Frames in, packets out; a new encoder at each multiple of the chunk length."""
+
+    def __init__(self, recipe: Recipe, flags: int) -> None:
+        self._recipe = recipe
+        self._flags = flags
+        self._context: VideoCodecContext | None = None
+        self._count = 0
+
+    def encode(self, picture: VideoFrame) -> Iterator[Packet]:
+        """The packets that are ready once `picture` is taken; all of them at a chunk's end."""
+        if self._context is None:
+            self._context = self._fresh()
+        yield from self._context.encode(picture)
+        self._count += 1
+        if self._count == self._recipe.chunk:
+            yield from self.flush()
+
+    def flush(self) -> Iterator[Packet]:
+        """The rest of the chunk."""
+        context, self._context, self._count = self._context, None, 0
+        if context is not None:
+            yield from context.encode(None)
+
+    def _fresh(self) -> VideoCodecContext:
+        context = CodecContext.create(self._recipe.coding.encoder, "w")
+        assert isinstance(context, VideoCodecContext)
+        set_up(context, self._recipe)
+        context.flags |= self._flags
+        return context
+
+
+class DecodeOrder:
+    """Decoding times across chunk seams: packet j of the stream is due when frame j - depth is
+    shown. So they always increase and never pass the showing time, whatever each encoder says."""
+
+    def __init__(self, depth: int, step: int) -> None:
+        self._depth = depth
+        self._step = step
+        self._times: deque[int] = deque()
+        self._started = False
+
+    def shown(self, pts: int) -> None:
+        """Notes the showing time of the next frame in showing order."""
+        if not self._started:
+            self._times.extend(pts - back * self._step for back in range(self._depth, 0, -1))
+            self._started = True
+        self._times.append(pts)
+
+    def stamp(self, packets: Iterable[Packet]) -> Iterator[Packet]:
+        """The packets in decoding order, stamped."""
+        for packet in packets:
+            packet.dts = self._times.popleft()
+            assert packet.pts is not None
+            packet.dts = min(packet.dts, packet.pts)
+            packet.duration = self._step
+            yield packet

@@ -1,0 +1,106 @@
+"""Which containers and codecs can be written, and how each encoder is set up."""
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+import av
+from av.codec.codec import Codec, UnknownCodecError
+
+from pipeline.errors import SinkError
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """One encoder and its settings; `even` says that odd sizes need full chroma."""
+
+    encoder: str
+    settings: dict[str, str] = field(default_factory=dict)
+    quality_key: str | None = "crf"
+    quality: int = 18
+    pix_fmt: str = "yuv420p"
+    odd_pix_fmt: str | None = None
+    """What odd sizes are written in, where `pix_fmt` needs even ones."""
+
+    def options(self, quality: int | None) -> dict[str, str]:
+        """The encoder's options at `quality`, or at the usual one."""
+        if self.quality_key is None:
+            return dict(self.settings)
+        value = self.quality if quality is None else quality
+        return self.settings | {self.quality_key: str(value)}
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A file format: FFmpeg's name, its usual codec, and options that survive a kill."""
+
+    form: str
+    codec: str
+    options: dict[str, str] = field(default_factory=dict)
+    restarts: bool = True
+    """Whether a part file of a killed run can be read and continued."""
+
+
+CODINGS = {
+    "h264": Coding("libx264", {"preset": "veryfast"}, odd_pix_fmt="yuv444p"),
+    "hevc": Coding(
+        "libx265", {"preset": "veryfast", "x265-params": "log-level=error"}, "crf", 20,
+        odd_pix_fmt="yuv444p",
+    ),
+    "vp9": Coding("libvpx-vp9", {"deadline": "good", "cpu-used": "5", "row-mt": "1"}, "crf", 24),
+    "av1": Coding("libsvtav1", {"preset": "9", "svtav1-params": "log-level=1"}, "crf", 26),
+    "ffv1": Coding("ffv1", {"level": "3", "g": "1", "slicecrc": "1"}, None, pix_fmt="bgr0"),
+    "prores": Coding("prores_ks", {"profile": "3"}, None, pix_fmt="yuv422p10le"),
+    "mpeg4": Coding("mpeg4", {}, "qscale", 3),
+    "gif": Coding("gif", {}, None, pix_fmt="rgb8"),
+}
+_MOV = {
+    "movflags": "hybrid_fragmented+frag_keyframe+delay_moov",
+    "frag_duration": "500000",
+    "use_editlist": "1",
+    "flush_packets": "1",
+}
+_MKV = {"flush_packets": "1", "cluster_time_limit": "1000"}
+CONTAINERS = {
+    ".mp4": Container("mp4", "h264", _MOV),
+    ".m4v": Container("mp4", "h264", _MOV),
+    ".mov": Container("mov", "h264", _MOV),
+    ".mkv": Container("matroska", "h264", _MKV),
+    ".webm": Container("webm", "vp9", _MKV),
+    ".avi": Container("avi", "mpeg4", {"flush_packets": "1"}, restarts=False),
+    ".gif": Container("gif", "gif", {"flush_packets": "1"}, restarts=False),
+}
+
+
+def container_of(path: Path) -> Container:
+    """The container that the suffix of `path` names."""
+    suffix = path.suffix.lower()
+    if suffix in CONTAINERS:
+        return CONTAINERS[suffix]
+    near = get_close_matches(suffix, CONTAINERS, 1, 0.4)
+    known = " ".join(CONTAINERS)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise SinkError(f"{path}: cannot write files ending in '{suffix}'; {hint}known are {known}")
+
+
+def coding_of(path: Path, codec: str | None) -> Coding:
+    """The encoder for `path`: the one asked for, or the usual one of its container."""
+    container = container_of(path)
+    name = (codec or container.codec).lower()
+    coding = CODINGS.get(name) or Coding(name, {}, None)
+    try:
+        if Codec(coding.encoder, "w").type != "video":
+            raise SinkError(f"{name} is not a video codec; known are {', '.join(CODINGS)}")
+    except UnknownCodecError:
+        near = get_close_matches(name, CODINGS, 1, 0.4)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise SinkError(f"no encoder '{name}'; {hint}known are {', '.join(CODINGS)}") from None
+    if coding.encoder not in supported(container, path):
+        raise SinkError(f"{path.suffix} files cannot hold {name}; use .mkv or another codec")
+    return coding
+
+
+def supported(container: Container, path: Path) -> set[str]:
+    """Names of all codecs that the container can hold; nothing is written."""
+    with av.open(str(path), "w", format=container.form) as out:
+        return out.supported_codecs

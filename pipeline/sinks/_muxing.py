@@ -1,0 +1,125 @@
+"""Video packets and the sound of the source into one container, interleaved by time."""
+
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from av.codec.context import CodecContext
+from av.container import OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
+
+from pipeline import color
+from pipeline.errors import SinkError
+from pipeline.frame import Frame, StreamInfo
+from pipeline.sinks._chunks import ChunkEncoder, DecodeOrder, Recipe, set_up
+from pipeline.sound import Sound
+
+_FAILURES = (FFmpegError, OSError, ValueError)
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_TAGS = {"libx265": "hvc1"}
+"""Apple's players want this spelling."""
+
+
+@contextmanager
+def failures(final: Path) -> Iterator[None]:
+    """Turns whatever FFmpeg or the disk raises into one line about `final`."""
+    try:
+        yield
+    except _FAILURES as error:
+        code = getattr(error, "errno", None)
+        why = getattr(error, "strerror", None) or type(error).__name__
+        if code in _FULL:
+            raise SinkError(f"{final}: the disk is full; what was written stays as .part") from None
+        raise SinkError(f"{final} cannot be written ({why})") from None
+
+
+def reorder_depth(recipe: Recipe) -> int:
+    """How many frames later a packet is shown than it is decoded, at most."""
+    context = CodecContext.create(recipe.coding.encoder, "w")
+    assert isinstance(context, VideoCodecContext)
+    set_up(context, recipe)
+    context.open()
+    return context.reorder_depth
+
+
+class Muxer:
+    """Stamps and writes video packets, and the sound that belongs before each."""
+
+    def __init__(
+        self, out: OutputContainer, stream: VideoStream, recipe: Recipe, sound: Sound | None
+    ) -> None:
+        self._out = out
+        self._stream = stream
+        self._base = recipe.time_base
+        self._sound = sound
+        self._order = DecodeOrder(reorder_depth(recipe), recipe.step)
+        if out.format.name in ("mp4", "mov") and recipe.coding.encoder in _TAGS:
+            stream.codec_context.codec_tag = _TAGS[recipe.coding.encoder]
+
+    def shown(self, pts: int) -> None:
+        """Notes the time of the next frame in showing order."""
+        self._order.shown(pts)
+
+    def mux(self, packets: Iterable[Packet]) -> None:
+        """Writes packets of the encoder, in decoding order."""
+        for packet in self._order.stamp(packets):
+            packet.stream = self._stream
+            packet.time_base = self._base
+            assert packet.dts is not None
+            if self._sound is not None:
+                self._sound.until(packet.dts * self._base)
+            self._out.mux(packet)
+
+    def copy(self, chunk: list[Packet]) -> None:
+        """Writes one whole chunk of packets read from a part file."""
+        for packet in chunk:
+            assert packet.pts is not None
+            packet.pts = round(packet.pts * packet.time_base / self._base)
+        for pts in sorted(packet.pts or 0 for packet in chunk):
+            self.shown(pts)
+        self.mux(chunk)
+
+    def close(self, whole: bool = True) -> None:
+        """Completes the container; `whole` adds the sound after the last frame."""
+        if self._sound is not None:
+            if whole:
+                self._sound.rest()
+            self._sound.close()
+        self._out.close()
+
+
+class PartWriter:
+    """Encodes frames into one part file."""
+
+    def __init__(
+        self,
+        out: OutputContainer,
+        recipe: Recipe,
+        info: StreamInfo,
+        sound: bool,
+        notices: list[str],
+    ) -> None:
+        stream = out.add_stream(recipe.coding.encoder, rate=recipe.rate)
+        assert isinstance(stream, VideoStream)
+        set_up(stream.codec_context, recipe)
+        stream.time_base = recipe.time_base
+        self._recipe = recipe
+        self._encoder = ChunkEncoder(recipe, stream.codec_context.flags)
+        self._muxer = Muxer(out, stream, recipe, Sound(out, info, notices) if sound else None)
+        out.start_encoding()
+
+    def write(self, frame: Frame) -> None:
+        """Encodes and writes `frame`."""
+        picture = color.to_yuv(frame.pixels, self._recipe.pix_fmt, self._recipe.tags)
+        picture.pts, picture.time_base = frame.pts, frame.time_base
+        self._muxer.shown(frame.pts)
+        self._muxer.mux(self._encoder.encode(picture))
+
+    def finish(self, whole: bool = True) -> None:
+        """Writes what the encoder still holds and closes the file."""
+        self._muxer.mux(self._encoder.flush())
+        self._muxer.close(whole)

@@ -1,0 +1,151 @@
+"""A video file: encoded in restartable chunks, with the sound of the source, under a .part name
+until it is complete."""
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from pipeline.errors import SinkError
+from pipeline.frame import Frame, StreamInfo
+from pipeline.opening import open_media, video_of
+from pipeline.sinks import Sink, SinkOptions, check_folder, check_order
+from pipeline.sinks._chunks import recipe_for
+from pipeline.sinks._codecs import coding_of, container_of
+from pipeline.sinks._muxing import Muxer, PartWriter, failures
+from pipeline.sinks._parts import (
+    create_container,
+    join_path,
+    part_path,
+    parts_of,
+    readable_packets,
+    remove_parts,
+    video_packets,
+)
+from pipeline.sound import Sound
+
+
+def prepare(text: str, options: SinkOptions) -> None:
+    """Refuses what cannot work; clears the parts of an earlier run."""
+    path = Path(text)
+    coding_of(path, options.codec)
+    if path.exists() and not options.overwrite:
+        raise SinkError(f"{path} exists already; allow overwriting or give another name")
+    check_folder(path.parent)
+    remove_parts(path)
+
+
+def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
+    """A sink for the file `text`, going on after the parts of this run that exist."""
+    return FileSink(Path(text), info, options)
+
+
+class FileSink:
+    """Writes one part; `finish` makes the file of all parts."""
+
+    def __init__(self, final: Path, info: StreamInfo, options: SinkOptions) -> None:
+        self.notices: list[str] = []
+        self._final = final
+        self._info = info
+        self._options = options
+        self._container = container_of(final)
+        coding = coding_of(final, options.codec)
+        restarts = self._container.restarts
+        self._recipe = recipe_for(info, coding, options.quality, restarts)
+        if self._recipe.pix_fmt != coding.pix_fmt:
+            size = f"{info.width}x{info.height}"
+            self.notices.append(f"{size} is odd: written as {self._recipe.pix_fmt}, size untouched")
+        self._parts = self._whole_parts()
+        self.next_index = sum(self._parts.values())
+        self._first = self.next_index
+        self._writer: PartWriter | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.abandon()
+
+    def _whole_parts(self) -> dict[Path, int]:
+        """Part file of a killed sink -> the frames in it that count: whole chunks only."""
+        found = list(parts_of(self._final).items()) if self._container.restarts else []
+        owned: dict[Path, int] = {}
+        due = 0
+        for number, (first, path) in enumerate(found):
+            if first != due:
+                break
+            last = number + 1 == len(found)
+            count = readable_packets(path) if last else found[number + 1][0] - first
+            owned[path] = count // self._recipe.chunk * self._recipe.chunk
+            due += owned[path]
+        return {path: count for path, count in owned.items() if count}
+
+    def write(self, frame: Frame) -> None:
+        """Encodes `frame` unless it was taken before."""
+        if not check_order(frame, self.next_index):
+            return
+        with failures(self._final):
+            if self._writer is None:
+                self._writer = self._start(part_path(self._final, self._first))
+            self._writer.write(frame)
+        self.next_index += 1
+
+    def _start(self, path: Path) -> PartWriter:
+        sound = self._options.sound and self._first == 0
+        out = create_container(path, self._container)
+        return PartWriter(out, self._recipe, self._info, sound, self.notices)
+
+    def finish(self) -> None:
+        """Completes the file: by renaming, or by joining the parts."""
+        if self.next_index == 0:
+            raise SinkError(f"{self._final}: there was not one frame to write")
+        with failures(self._final):
+            if self._writer is not None:
+                self._writer.finish()
+                self._writer = None
+                self._parts[part_path(self._final, self._first)] = self.next_index - self._first
+            done = next(iter(self._parts))
+            if len(self._parts) > 1 or self._first:
+                done = self._join()
+            os.replace(done, self._final)
+            remove_parts(self._final)
+        self._parts = {}
+
+    def _join(self) -> Path:
+        """All parts as one file, not encoded again, with the sound copied afresh."""
+        path = join_path(self._final)
+        with open_media(str(next(iter(self._parts)))) as first:
+            out = create_container(path, self._container)
+            stream = out.add_stream_from_template(video_of(first, str(path)), opaque=True)
+            stream.time_base = self._recipe.time_base
+            sound = Sound(out, self._info, self.notices) if self._options.sound else None
+            muxer = Muxer(out, stream, self._recipe, sound)
+            for chunk in self._chunks():
+                muxer.copy(chunk)
+            muxer.close()
+        return path
+
+    def _chunks(self) -> Iterator[list[Packet]]:
+        """The packets of one chunk at a time, in decoding order."""
+        for path, count in self._parts.items():
+            with open_media(str(path)) as media:
+                packets = islice(video_packets(media, str(path)), count)
+                while chunk := list(islice(packets, self._recipe.chunk)):
+                    yield chunk
+
+    def abandon(self) -> None:
+        """Closes the part, so that it stays as it is."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with failures(self._final):
+                writer.finish(whole=False)

@@ -1,0 +1,233 @@
+"""Sound, subtitles, chapters and metadata of the source, copied beside the video as it is
+written. Trouble in them is a notice and never stops the video."""
+
+import errno
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
+
+from pipeline.errors import SourceError
+from pipeline.frame import StreamInfo
+from pipeline.opening import open_media
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
+_FALLBACK = {"mp4": "aac", "mov": "aac", "webm": "libopus", "avi": "libmp3lame"}
+_MP4_PLAYABLE = {"aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "alac", "opus"}
+"""What players take in MP4, out of more that the format could hold."""
+_OPUS_HZ = 48_000
+_RETRIES = 20
+_DAMAGE = (FFmpegError, ValueError, IndexError)
+
+
+class _Track:
+    """One stream of the source on its way into the output."""
+
+    def __init__(self, source: Stream, target: Stream, recode: bool, start_s: float) -> None:
+        assert source.time_base is not None
+        self.source = source
+        self.target = target
+        self.base = source.time_base
+        self._recode = recode
+        self._shift = round(Fraction(start_s) / self.base)
+        self._last_dts: int | None = None
+        self.lost = 0
+
+    def packets(self, packet: Packet) -> Iterator[Packet]:
+        """What to write for `packet` of the source, its time counted from the video's time 0."""
+        if self._recode:
+            yield from self._recoded(packet)
+            return
+        assert packet.dts is not None
+        dts = packet.dts - self._shift
+        if self._last_dts is not None:
+            dts = max(dts, self._last_dts + 1)
+        pts = dts if packet.pts is None else max(packet.pts - self._shift, dts)
+        self._last_dts = dts
+        packet.dts, packet.pts = dts, pts
+        packet.stream = self.target
+        yield packet
+
+    def _recoded(self, packet: Packet) -> Iterator[Packet]:
+        assert isinstance(self.target, AudioStream)
+        for frame in packet.decode():
+            assert isinstance(frame, AudioFrame)
+            if frame.pts is not None:
+                frame.pts -= self._shift
+            yield from self.target.encode(frame)
+
+    def flush(self) -> Iterator[Packet]:
+        """What a re-encoder still holds."""
+        if self._recode and isinstance(self.target, AudioStream):
+            yield from self.target.encode(None)
+
+
+class Sound:
+    """Reads the source's other streams alongside the video; holds one packet at a time."""
+
+    def __init__(self, out: OutputContainer, info: StreamInfo, notices: list[str]) -> None:
+        self._out = out
+        self._notices = notices
+        self._start_s = info.media_start_s
+        self._end_s = info.media_end_s
+        self._tracks: dict[int, _Track] = {}
+        self._media: InputContainer | None = None
+        self._ahead: Packet | None = None
+        self._packets: Iterator[Packet] = iter(())
+        self._failed = 0
+        if info.media is not None:
+            self._open(info.media)
+
+    def _open(self, path: Path) -> None:
+        try:
+            self._media = open_media(str(path))
+        except SourceError as error:
+            self._note(f"no sound: {error}")
+            return
+        kinds = (*self._media.streams.audio, *self._media.streams.subtitles)
+        for stream in kinds:
+            self._add(stream)
+        self._copy_facts(self._media)
+        if self._tracks:
+            self._seek(self._media)
+            self._packets = self._read(self._media)
+
+    def _note(self, text: str) -> None:
+        if text not in self._notices:
+            self._notices.append(text)
+
+    def _add(self, stream: Stream) -> None:
+        kind = "sound" if stream.type == "audio" else "subtitles"
+        if stream.codec_context is None:
+            self._note(f"{kind} track {stream.index}: unknown codec, left out")
+            return
+        name = stream.codec_context.codec.canonical_name
+        fits = self._fits(stream)
+        try:
+            if fits:
+                target = self._out.add_stream_from_template(stream, opaque=True)
+            elif isinstance(stream, AudioStream):
+                target = self._encoder(stream)
+                self._note(f"sound is encoded again: {name} does not go into this kind of file")
+            else:
+                self._note(f"subtitles ({name}) are left out: they do not go into this kind of file")
+                return
+        except _DAMAGE:
+            self._note(f"{kind} ({name}) cannot be written to this kind of file; left out")
+            return
+        target.metadata.update({k: v for k, v in stream.metadata.items() if k in ("language", "title")})
+        target.disposition = stream.disposition
+        self._tracks[stream.index] = _Track(stream, target, not fits, self._start_s)
+
+    def _fits(self, stream: Stream) -> bool:
+        codec = stream.codec_context.codec
+        if self._out.format.name == "mp4" and isinstance(stream, AudioStream):
+            return codec.canonical_name in _MP4_PLAYABLE
+        return bool({codec.name, codec.canonical_name} & self._out.supported_codecs)
+
+    def _encoder(self, stream: AudioStream) -> AudioStream:
+        name = _FALLBACK.get(self._out.format.name, "aac")
+        rate = _OPUS_HZ if name == "libopus" else stream.codec_context.sample_rate
+        target = self._out.add_stream(name, rate=rate)
+        assert isinstance(target, AudioStream)
+        channels = stream.codec_context.layout.nb_channels
+        target.codec_context.layout = "mono" if channels == 1 else "stereo"
+        target.codec_context.bit_rate = 96_000 * min(channels, 2)
+        return target
+
+    def _copy_facts(self, media: InputContainer) -> None:
+        kept = {k: v for k, v in media.metadata.items() if k.lower() not in _TECHNICAL}
+        self._out.metadata.update(kept)
+        chapters = []
+        for chapter in media.chapters():
+            base = chapter["time_base"] or Fraction(1, 1000)
+            begin = chapter["start"] - round(Fraction(self._start_s) / base)
+            end = chapter["end"] - round(Fraction(self._start_s) / base)
+            if self._end_s is not None:
+                end = min(end, round(Fraction(self._end_s - self._start_s) / base))
+            if end > max(begin, 0):
+                chapters.append({**chapter, "start": max(begin, 0), "end": end})
+        if chapters:
+            self._out.set_chapters(chapters)  # type: ignore[arg-type]
+
+    def _seek(self, media: InputContainer) -> None:
+        if self._start_s * 1e6 <= (media.start_time or 0):
+            return
+        try:
+            media.seek(int(self._start_s * 1e6))
+        except _DAMAGE:
+            self._notices.append("the sound could not be sought; it is read from the beginning")
+
+    def _read(self, media: InputContainer) -> Iterator[Packet]:
+        """The packets in the wanted part of the source, as many as can be read."""
+        streams = [track.source for track in self._tracks.values()]
+        for _ in range(_RETRIES):
+            try:
+                for packet in media.demux(streams):
+                    if packet.dts is None:
+                        continue
+                    if self._is_wanted(packet):
+                        yield packet
+                return
+            except _DAMAGE:
+                self._failed += 1
+
+    def _is_wanted(self, packet: Packet) -> bool:
+        pts = packet.pts if packet.pts is not None else packet.dts
+        assert pts is not None
+        time_s = float(pts * packet.time_base)
+        if self._end_s is not None and time_s >= self._end_s:
+            return False
+        base = self._tracks[packet.stream_index].base
+        late = float((packet.duration or 0) * base)
+        whole_past = time_s + late <= self._start_s
+        cut = time_s < self._start_s and self._trimmed
+        return not (cut or (whole_past and self._out.format.name in ("matroska", "webm")))
+
+    @property
+    def _trimmed(self) -> bool:
+        assert self._media is not None
+        return self._start_s > max((self._media.start_time or 0) / 1e6, 0) + 1e-3
+
+    def until(self, time_s: Fraction) -> None:
+        """Writes everything that is due by `time_s`, in seconds of the output."""
+        limit = time_s + Fraction(self._start_s)
+        while True:
+            if self._ahead is None:
+                self._ahead = next(self._packets, None)
+            packet = self._ahead
+            if packet is None or (packet.dts or 0) * packet.time_base > limit:
+                return
+            self._ahead = None
+            self._write(packet)
+
+    def _write(self, packet: Packet) -> None:
+        track = self._tracks[packet.stream_index]
+        try:
+            for ready in track.packets(packet):
+                self._out.mux(ready)
+        except _DAMAGE as error:
+            if getattr(error, "errno", None) in _FULL:
+                raise
+            self._failed += 1
+
+    def rest(self) -> None:
+        """Writes all that is left, to the end of the sound."""
+        self.until(Fraction(10**9))
+        for track in self._tracks.values():
+            self._out.mux(list(track.flush()))
+        if self._failed:
+            self._note(f"{self._failed} damaged sound packets were left out")
+
+    def close(self) -> None:
+        """Closes the source file."""
+        if self._media is not None:
+            self._media.close()
