@@ -18,6 +18,9 @@ class Engine(Protocol):
     fingerprint: str
     """Model, runtime, device and precision: two engines that differ here may paint differently."""
 
+    batch: int
+    """Frames a call that suit the hardware best."""
+
     def encode_style(self, pictures: list[Frames], weights: list[float]) -> Any:
         """Style pictures (H,W,3) and their shares -> one code."""
         ...

@@ -7,6 +7,7 @@ class IdentityEngine:
     """Needs no model, no style and no torch."""
 
     fingerprint = "identity"
+    batch = 1
 
     def encode_style(self, pictures: list[Frames], weights: list[float]) -> None:
         """Nothing depends on a style."""

@@ -26,6 +26,7 @@ class TorchEngine:
         network = models.load(model)
         self.min_side: int = network.min_side
         self.model = network.to(self.device, memory_format=torch.channels_last)
+        self.batch = 1 if self.device.type == "cpu" else 8
         self.fingerprint = f"{model} torch {torch.__version__} {self.device} float32"
 
     @torch.inference_mode()

@@ -5,10 +5,14 @@ Every model is one file of this folder whose class carries the file's name in ca
 `model(frames NCHW, code, strength) -> frames`; RGB float in [0, 1], any size from `min_side` px.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import nn
+if TYPE_CHECKING:  # the names alone must not cost the import of torch
+    from torch import nn
 
 FOLDER = Path(__file__).parent
 PARTS = {"__init__", "attention", "color", "styles"}

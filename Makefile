@@ -1,0 +1,37 @@
+# The two commands that matter: `make demo` and `make test`. Both make the environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: setup demo test bench
+
+setup: $(VENV)/.ready
+
+demo: $(VENV)/.ready
+	@echo "== Painting the demo clip (about a minute on two cores)"
+	$(BIN)/python -m demo
+
+test: $(VENV)/.ready-test
+	@echo "== Running the tests"
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.ready
+	@echo "== Measuring speed and memory"
+	$(BIN)/python -m benchmarks
+
+$(VENV)/bin/python:
+	@echo "== Making the environment in $(VENV) ($$($(PYTHON) --version))"
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp for each set of packages: a second run installs nothing.
+$(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
+	@echo "== Installing packages (once, about two minutes)"
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.ready-test: pyproject.toml | $(VENV)/bin/python
+	@echo "== Installing packages with those for the tests (once, about two minutes)"
+	$(INSTALL) -e ".[test]"
+	@touch $@ $(VENV)/.ready

@@ -1,0 +1,88 @@
+"""The command line of run_stream.py: parse, build, run, report, exit code."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import StreamError
+from pipeline.options import Parser, add_options, build, read_yaml
+from pipeline.plan import StreamOptions, make_plan
+from pipeline.progress import ProgressView
+from pipeline.report import Report
+from pipeline.run import Pipeline
+
+EPILOG = """examples:
+  python run_stream.py clip.mp4 --style styles/wave.jpg
+  python run_stream.py clip.mp4 --style a.jpg:0.7 --style b.jpg:0.3 --strength 0.8 -o out.mp4
+  python run_stream.py frames/ --style styles/ink.jpg --fps 24 -o painted/
+  python run_stream.py test:size=512x512,frames=100 --model identity -o null:
+
+exit codes: 0 done, 1 failed or the input was damaged, 2 bad usage, 3 source lost, 130 interrupted
+"""
+INTERRUPTED = 130
+
+
+def parse(arguments: list[str]) -> tuple[str, StreamOptions]:
+    """Words of the command line -> input and options; a config file lies beneath them."""
+    parser = Parser(
+        prog="run_stream.py",
+        description="Turn a video into a moving painting in the look of any picture.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("input", help="video file, folder or pattern of pictures, or test:")
+    parser.add_argument("-o", dest="output", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument("--config", type=Path, help="YAML file with any of these options")
+    add_options(parser, StreamOptions)
+    given = vars(parser.parse_args(arguments))
+    source, config = str(given.pop("input")), given.pop("config")
+    below: dict[str, Any] = read_yaml(config) if config else {}
+    return source, build(StreamOptions, below, given)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one job; every failure is one line on standard error."""
+    try:
+        source, options = parse(arguments)
+        plan = make_plan(source, options)
+        say(f"painting {source} to {plan.sink}: {plan.info.width}x{plan.info.height}")
+        report = execute(Pipeline(plan, lambda _: None), options.report)
+    except StreamError as error:
+        say(f"error: {error}")
+        return error.exit_code
+    return conclude(report)
+
+
+def execute(pipeline: Pipeline, report_path: str | None) -> Report:
+    """Run with progress; the report file is written however it ends."""
+    with ProgressView() as view:
+        pipeline.on_progress = view
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: pipeline.stop())
+        try:
+            return pipeline.run()
+        except StreamError as error:
+            pipeline.report.error = str(error)
+            raise
+        finally:
+            if report_path:
+                pipeline.report.save(Path(report_path))
+
+
+def conclude(report: Report) -> int:
+    """Print the report -> exit code."""
+    for line in [*(f"note: {n}" for n in report.notices), *report.lines()]:
+        say(line)
+    if report.error:
+        say(f"error: {report.error}")
+        return 1
+    say(f"{'interrupted; written' if report.interrupted else 'written'}: {report.output}")
+    return INTERRUPTED if report.interrupted else 0
+
+
+def say(line: str) -> None:
+    """One line for the user, on standard error."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,129 @@
+"""The options of a run, and the plan that comes of them once everything has been checked."""
+
+import os
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import models
+from pipeline.errors import ConfigError
+from pipeline.frame import StreamInfo
+from pipeline.options import nearest, option
+from pipeline.run import Plan
+from pipeline.sinks import SinkOptions, prepare
+from pipeline.sources import SourceOptions, open_source
+from pipeline.stages import Look
+from pipeline.style import read_style
+
+
+def seconds(text: str) -> float:
+    """`12.5`, `1:30` or `1:02:03.5` -> seconds."""
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)s?", text.strip())
+    if not match:
+        raise ValueError("a time is seconds or [hours:]minutes:seconds")
+    hours, minutes, rest = match.groups()
+    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(rest)
+
+
+def rate(text: str) -> Fraction:
+    """`25`, `29.97` or `30000/1001` -> frames a second."""
+    value = Fraction(text)
+    if not 0 < value <= 1000:
+        raise ValueError("a rate is between 0 and 1000 frames a second")
+    return value.limit_denominator(1001)
+
+
+def strength(text: str) -> float:
+    """0 (the photograph) to 1 (the full style) and on to 1.5 (beyond it)."""
+    value = float(text)
+    if not 0 <= value <= 1.5:
+        raise ValueError("strength lies between 0 and 1.5")
+    return value
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """What a user can ask of run_stream.py; configs/default.yaml holds the same with reasons."""
+
+    style: list[str] = option(
+        [], "picture whose look is wanted; more than one mix: a.jpg:0.7 b.jpg:0.3", metavar="PICTURE"
+    )
+    output: str | None = option(
+        None,
+        "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /) or null:; "
+        "default: INPUT_STYLE.mp4 beside the input",
+    )
+    strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
+    size: int | None = option(None, "short side in px; default: the input's own", least=16)
+    preserve_color: bool = option(False, "keep the input's colours, paint only light and strokes")
+    start: float | None = option(None, "begin here: seconds or m:s", parse=seconds, metavar="TIME")
+    end: float | None = option(None, "end here: seconds or m:s", parse=seconds, metavar="TIME")
+    fps: Fraction | None = option(
+        None, "frames a second of the output; default: the input's own times", parse=rate
+    )
+    codec: str | None = option(None, "h264 hevc vp9 av1 ffv1 prores ...; default by suffix")
+    quality: int | None = option(
+        None, "constant quality of the codec, lower is better (h264: 18); JPEG: 1 to 100", least=0
+    )
+    no_audio: bool = option(False, "leave sound and subtitles out")
+    overwrite: bool = option(False, "replace an output that exists")
+    report: str | None = option(None, "also write the final report as JSON", metavar="FILE.json")
+    model: str = option("compact", "what paints; identity gives the input back")
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
+    stylizers: int = option(1, "stylizers side by side", least=1)
+
+
+def make_plan(source: str, options: StreamOptions) -> Plan:
+    """Check everything that can be checked before anything starts; StreamError says what is wrong."""
+    known = [*models.names(), "identity"]
+    if options.model not in known:
+        raise ConfigError(
+            f"no model '{options.model}'{nearest(options.model, known)}: there is {', '.join(known)}"
+        )
+    if options.end is not None and options.end <= (options.start or 0):
+        raise ConfigError("--end must come after --start")
+    look = make_look(options)
+    source_options = SourceOptions(options.size, options.start, options.end, options.fps)
+    output = options.output or default_output(source, options)
+    sink_options = SinkOptions(
+        options.codec, options.quality, not options.no_audio, options.overwrite
+    )
+    info = probe(source, source_options)
+    prepare(output, sink_options, source)
+    return Plan(source, source_options, info, look, output, sink_options, options.stylizers)
+
+
+def make_look(options: StreamOptions) -> Look:
+    """Decode the styles and share out the CPU."""
+    if not options.style and options.model != "identity":
+        raise ConfigError("no style: name a picture with --style (some lie in styles/)")
+    styles = [read_style(text) for text in options.style]
+    if styles and not sum(s.weight for s in styles):
+        raise ConfigError("the weights of the styles are all zero")
+    return Look(
+        options.model,
+        options.device,
+        [s.pixels for s in styles],
+        [s.weight for s in styles],
+        options.strength,
+        options.preserve_color,
+        max(1, (os.cpu_count() or 1) // options.stylizers),
+    )
+
+
+def probe(source: str, options: SourceOptions) -> StreamInfo:
+    """Open the source once, so that what is wrong with it is said at once."""
+    with open_source(source, options) as opened:
+        return opened.info
+
+
+def default_output(source: str, options: StreamOptions) -> str:
+    """`clip.mov` in the style `wave.jpg` -> `clip_wave.mp4` beside it."""
+    look = Path(options.style[0].partition(":")[0]).stem if options.style else options.model
+    if source.startswith("test:"):
+        return f"test_{look}.mp4"
+    path = Path(source)
+    stem = path.stem if not re.search(r"[%*?]", path.name) else path.parent.resolve().name
+    return str(path.with_name(f"{stem}_{look}.mp4"))
+

@@ -1,0 +1,90 @@
+"""What a run did, for the user and as JSON; and the progress that is shown while it runs."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ConfigError
+from pipeline.timings import Timings
+
+
+@dataclass(slots=True)
+class Report:
+    """The account of one run. Times in seconds or milliseconds as named, memory in MiB."""
+
+    input: str
+    output: str
+    frames_in: int = 0
+    frames_out: int = 0
+    dropped: int = 0
+    media_s: float = 0.0
+    """Duration of the video that was written."""
+    elapsed_s: float = 0.0
+    first_frame_s: float | None = None
+    """From the start to the first frame written."""
+    restarts: dict[str, int] = field(default_factory=dict)
+    peak_memory_mib: dict[str, float] = field(default_factory=dict)
+    """Resident size of each process at its largest; pool frames count where they are touched."""
+    stages: dict[str, Timings] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    error: str | None = None
+    interrupted: bool = False
+
+    @property
+    def rate(self) -> float:
+        """Frames written for each second since the first one came out, or since the start."""
+        return self.frames_out / self.elapsed_s if self.elapsed_s else 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, with p50 and p95 of each stage's time for a frame."""
+        plain = {k: v for k, v in asdict(self).items() if k != "stages"}
+        plain["frames_per_s"] = round(self.rate, 3)
+        plain["stages"] = {
+            name: {
+                "frames": t.count,
+                "p50_ms": round(t.percentile_ms(0.5), 3),
+                "p95_ms": round(t.percentile_ms(0.95), 3),
+                "total_s": round(t.total_s, 3),
+            }
+            for name, t in self.stages.items()
+        }
+        return plain
+
+    def save(self, path: Path) -> None:
+        """Write as JSON; ConfigError when the path cannot be written."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"cannot write the report {path}: {error.strerror}") from error
+
+    def lines(self) -> list[str]:
+        """The report as a person reads it."""
+        speed = f"{self.rate:.1f} frames/s"
+        if self.media_s and self.elapsed_s:
+            speed += f", {self.media_s / self.elapsed_s:.2f} x real time"
+        stages = "  ".join(
+            f"{name} {t.percentile_ms(0.5):.1f}/{t.percentile_ms(0.95):.1f}"
+            for name, t in self.stages.items()
+        )
+        memory = sum(self.peak_memory_mib.values())
+        out = [
+            f"{self.frames_in} frames in, {self.frames_out} out, {self.dropped} dropped; "
+            f"{self.media_s:.2f} s of video in {self.elapsed_s:.1f} s ({speed})",
+            f"ms a frame, p50/p95: {stages}; peak memory {memory:.0f} MiB",
+        ]
+        if self.restarts:
+            count = ", ".join(f"{name} {n}" for name, n in self.restarts.items())
+            out.append(f"started again: {count}")
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is; `total` is None while nobody knows."""
+
+    frames: int
+    total: int | None
+    media_s: float
+    elapsed_s: float

@@ -1,0 +1,288 @@
+"""Wires a source, the stages and a sink, and drives frames through them.
+
+The driver owns all state that must outlive a stage: which frames are where, which slots are free,
+how far the output is. So any stage can be killed at any moment, and the indices that reach the
+output are still 0..n-1, once each, in order.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.errors import SourceInvalid
+from pipeline.frame import StreamInfo
+from pipeline.pool import FramePool
+from pipeline.queues import Queue, Slots, Ticket
+from pipeline.report import Progress, Report
+from pipeline.sinks import SinkOptions
+from pipeline.sources import SourceOptions
+from pipeline.stages import Look, Reader, Stylizer, Work, Writer
+from pipeline.supervision import Call, StageDied, Supervised, start_ray, stop_ray, wait
+from pipeline.timings import Timings, peak_memory_mib
+
+POOL_BYTES = 256 << 20
+MOST_IN_CALL = 8
+CALL_S = 0.1
+ENDING_S = 3.0
+AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs, checked: see pipeline.plan."""
+
+    source: str
+    source_options: SourceOptions
+    info: StreamInfo
+    look: Look
+    sink: str
+    sink_options: SinkOptions
+    stylizers: int = 1
+
+
+class Pipeline:
+    """One run of one plan. `stop()` may be called from a signal handler."""
+
+    def __init__(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
+        self._plan, self.on_progress = plan, on_progress
+        self._report = Report(plan.source, plan.sink)
+        self._report.stages = {n: Timings() for n in ("Reader", "Stylizer", "Writer")}
+        self._stopping = False
+        # Grows by one whenever the writer falls back; work of earlier generations is void.
+        self._generation = 0
+        self._asked = 0  # the next frame to ask the reader for
+        self._received = 0  # frames that came from the reader
+        self._handed = 0  # frames that were handed to a stylizer
+        self._written = 0  # frames that the sink has taken
+        self._total: int | None = None
+        self._at_writer: dict[int, Ticket] = {}
+        self._first_pts: int | None = None
+        self._finished = False
+
+    def stop(self) -> None:
+        """Take no new frames, complete the output with what is under way, end."""
+        self._stopping = True
+
+    def run(self) -> Report:
+        """Until the output is complete. Raises a StreamError; `report` is true either way."""
+        began = time.monotonic()
+        self._began = began
+        start_ray()
+        self._make_pool()
+        try:
+            self._start_stages()
+            self._drive()
+        except BaseException:
+            self._abandon()
+            raise
+        finally:
+            self._report.elapsed_s = time.monotonic() - began
+            self._report.peak_memory_mib["driver"] = peak_memory_mib()
+            stop_ray()
+            self._pool.close()
+        return self._report
+
+    @property
+    def report(self) -> Report:
+        """The account so far."""
+        return self._report
+
+    # -- building ------------------------------------------------------------------------------
+
+    def _make_pool(self) -> None:
+        info, n = self._plan.info, self._plan.stylizers
+        least = 2 * (n + 1)
+        frame_bytes = info.width * info.height * 3
+        each = max(least, min(POOL_BYTES // (2 * frame_bytes), MOST_IN_CALL * (AHEAD * n + 4)))
+        self._pool = FramePool.create(2 * each, info.height, info.width)
+        self._raw, self._done = Slots(range(each)), Slots(range(each, 2 * each))
+        self._batch = max(1, min(MOST_IN_CALL, each // least))
+        self._frames, self._painted = Queue(each), Queue(each)
+
+    def _start_stages(self) -> None:
+        plan, pool = self._plan, self._pool.handle
+        self._stylizers = [
+            Supervised(Stylizer, lambda: (pool, plan.look)) for _ in range(plan.stylizers)
+        ]
+        self._reader = Supervised(Reader, lambda: (pool, plan.source, plan.source_options))
+        self._writer = Supervised(
+            Writer, lambda: (pool, plan.sink, plan.info, plan.sink_options, self._written)
+        )
+        self._stages = [self._reader, *self._stylizers, self._writer]
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def _drive(self) -> None:
+        while not self._finished:
+            if self._stopping:
+                self._cut_short()
+            self._feed_reader()
+            self._feed_stylizers()
+            self._feed_writer()
+            ready = wait(self._stages, 0.25)
+            for stage in self._stages:
+                try:
+                    for call, work in stage.collect(ready):
+                        self._take(stage, call, work)
+                except StageDied as death:
+                    self._revive(stage, death.lost)
+                stage.check_silence()
+            self._tell()
+
+    def _feed_reader(self) -> None:
+        while (
+            self._total is None
+            and len(self._raw) >= self._batch
+            and self._reader.outstanding("read") < AHEAD
+        ):
+            slots = self._raw.take(self._batch)
+            self._reader.submit(
+                "read", self._asked, slots, generation=self._generation, context=slots
+            )
+            self._asked += len(slots)
+
+    def _feed_stylizers(self) -> None:
+        while len(self._frames) and len(self._done):
+            stylizer = min(self._stylizers, key=lambda s: s.outstanding("stylize"))
+            if stylizer.outstanding("stylize") >= AHEAD:
+                return
+            count = min(self._stylizer_batch(), len(self._done), len(self._frames))
+            tickets, slots = self._frames.take(count), self._done.take(count)
+            self._handed = max(self._handed, tickets[-1].index + 1)
+            stylizer.submit(
+                "stylize", tickets, slots, generation=self._generation, context=(tickets, slots)
+            )
+
+    def _stylizer_batch(self) -> int:
+        """As many frames a call as take about CALL_S, so that ending and falling back are quick."""
+        timings = self._report.stages["Stylizer"]
+        if not timings.count:
+            return 1
+        return max(1, min(self._batch, int(CALL_S / (timings.total_s / timings.count))))
+
+    def _feed_writer(self) -> None:
+        if self._writer.outstanding("open"):
+            return
+        while self._writer.outstanding("write") < AHEAD and len(self._painted):
+            tickets = self._painted.take(self._batch)
+            self._at_writer |= {t.index: t for t in tickets}
+            self._writer.submit("write", tickets, generation=self._generation)
+        done = self._total is not None and self._written >= self._total
+        if done and not self._writer.calls:
+            # An interrupted run that wrote nothing has nothing to complete.
+            ending = "finish" if self._total else "abandon"
+            self._writer.submit(ending, generation=self._generation)
+
+    # -- results -------------------------------------------------------------------------------
+
+    def _take(self, stage: Supervised, call: Call, work: Work) -> None:
+        self._note(stage, work)
+        if call.method == "open" and stage is self._writer:
+            self._fall_back(work.next_index)
+        elif call.method == "read":
+            self._take_read(call, work)
+        elif call.method == "stylize":
+            self._take_painted(call, work)
+        elif call.method == "write" and call.generation == self._generation:
+            self._take_written(work)
+        elif call.method in ("finish", "abandon"):
+            self._finished = True
+
+    def _take_read(self, call: Call, work: Work) -> None:
+        slots: list[int] = call.context
+        if call.generation != self._generation or self._stopping:
+            self._raw.give(slots)
+            return
+        self._raw.give(slots[len(work.tickets) :])
+        self._frames.put(work.tickets)
+        if work.tickets:
+            self._received = work.next_index
+            self._report.frames_in = max(self._report.frames_in, self._received)
+        if work.ended and self._total is None:
+            self._total = work.next_index
+            self._report.error = work.damage
+            if not self._total:
+                raise SourceInvalid(f"{self._plan.source} has no frame that can be decoded")
+
+    def _take_painted(self, call: Call, work: Work) -> None:
+        tickets, slots = call.context
+        self._raw.give([t.slot for t in tickets])
+        if call.generation == self._generation:
+            self._painted.put(work.tickets)
+        else:
+            self._done.give(slots)
+
+    def _take_written(self, work: Work) -> None:
+        for ticket in work.tickets:
+            del self._at_writer[ticket.index]
+            if self._first_pts is None:
+                self._first_pts = ticket.pts
+                self._report.first_frame_s = time.monotonic() - self._began
+            duration = 1 / self._plan.info.rate if self._plan.info.rate else 0
+            past = (ticket.pts - self._first_pts) * ticket.time_base + duration
+            self._report.media_s = max(self._report.media_s, float(past))
+        self._done.give([t.slot for t in work.tickets])
+        self._written = work.next_index
+        self._report.frames_out = max(self._report.frames_out, self._written)
+
+    def _note(self, stage: Supervised, work: Work) -> None:
+        report = self._report
+        for seconds in work.seconds:
+            report.stages[stage.name].add(seconds)
+        place = self._stages.index(stage)
+        name = f"{stage.name} {place}" if stage in self._stylizers[1:] else stage.name
+        if work.peak_memory_mib:
+            report.peak_memory_mib[name] = work.peak_memory_mib
+        report.notices += [n for n in work.notices if n not in report.notices]
+
+    # -- when something dies ---------------------------------------------------------------------
+
+    def _revive(self, stage: Supervised, lost: list[Call]) -> None:
+        self._report.restarts[stage.name] = self._report.restarts.get(stage.name, 0) + 1
+        for call in lost:
+            if call.method == "read":
+                self._raw.give(call.context)
+            elif call.method == "stylize":
+                self._return_unpainted(call)
+        if stage is self._reader:
+            self._asked = self._received
+        stage.start()
+
+    def _return_unpainted(self, call: Call) -> None:
+        tickets, slots = call.context
+        self._done.give(slots)
+        if call.generation == self._generation:
+            self._frames.put_back(tickets)
+        else:
+            self._raw.give([t.slot for t in tickets])
+
+    def _fall_back(self, index: int) -> None:
+        """A new writer wants frames from `index` on: everything after it is done again."""
+        if not self._at_writer and index == self._written:
+            return
+        self._generation += 1
+        self._done.give([t.slot for t in self._at_writer.values()])
+        self._at_writer.clear()
+        self._done.give([t.slot for t in self._painted.take(self._painted.capacity)])
+        self._raw.give([t.slot for t in self._frames.take(self._frames.capacity)])
+        self._asked = self._received = self._handed = self._written = index
+        if self._total != index:
+            self._total = index if self._report.interrupted else None
+
+    def _cut_short(self) -> None:
+        """The user wants to end: forget frames that no stylizer has begun."""
+        if self._report.interrupted:
+            return
+        self._report.interrupted = True
+        self._raw.give([t.slot for t in self._frames.take(self._frames.capacity)])
+        self._total = self._handed
+
+    def _abandon(self) -> None:
+        """After an error: what was written stays readable under its temporary name."""
+        if hasattr(self, "_writer"):
+            self._writer.ask("abandon", ENDING_S)
+
+    def _tell(self) -> None:
+        total = self._total if self._total is not None else self._plan.info.frames
+        elapsed = time.monotonic() - self._began
+        self.on_progress(Progress(self._written, total, self._report.media_s, elapsed))

@@ -1,0 +1,158 @@
+"""Ray and the actors: starts them, hands out calls, notices death, silence and errors.
+
+The only module that imports ray. Stages are watched by their progress, not by their sockets: one
+that is silent for its budget is killed, and what was in its hands is handed out again.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Threads that spin while they wait starve each other when cores are shared: measured with another
+# job on both cores, a frame took 1,315 ms instead of 152.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from pipeline.errors import StageFailed, StreamError
+from pipeline.stages import Work
+
+OPEN_BUDGET_S = 180.0
+CALL_BUDGET_S = 60.0
+MOST_FAILURES = 4
+OBJECT_STORE_BYTES = 80 << 20
+
+
+def start_ray() -> None:
+    """A Ray of our own on loopback, without dashboard, for this process and its actors."""
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    try:
+        ray.init(
+            num_cpus=1,
+            num_gpus=0,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            _node_ip_address="127.0.0.1",
+        )
+    except (RayError, OSError, RuntimeError, ValueError) as error:
+        raise StreamError(f"Ray did not start: {str(error).splitlines()[0]}") from error
+
+
+def stop_ray() -> None:
+    """End all actors and Ray's own processes."""
+    ray.shutdown()
+
+
+class StageDied(Exception):
+    """An actor's process is gone; `lost` are the calls that it took with it."""
+
+    def __init__(self, lost: "list[Call]") -> None:
+        super().__init__(f"{len(lost)} calls lost")
+        self.lost = lost
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call under way and what the driver needs when it ends, well or not."""
+
+    method: str
+    generation: int
+    context: Any
+
+
+class Supervised:
+    """One stage: its actor, the calls under way in order, and when it last gave a sign of life."""
+
+    def __init__(self, stage: type, arguments: Callable[[], tuple[Any, ...]]) -> None:
+        """`arguments` is asked at every start, so that a new actor knows how far things are."""
+        self.name = stage.__name__
+        self.failures = 0
+        self._stage, self._arguments = stage, arguments
+        self.calls: dict[ray.ObjectRef, Call] = {}
+        self.start()
+
+    def start(self) -> None:
+        """A fresh actor, opening."""
+        actor = ray.remote(self._stage).options(num_cpus=0, max_restarts=0)
+        self._actor = actor.remote(*self._arguments())
+        self.calls, self._sign_s = {}, time.monotonic()
+        self.submit("open")
+
+    def submit(self, method: str, *arguments: Any, generation: int = 0, context: Any = None) -> None:
+        """Queue a method call at the actor; it runs calls in order."""
+        if not self.calls:
+            self._sign_s = time.monotonic()
+        reference = getattr(self._actor, method).remote(*arguments)
+        self.calls[reference] = Call(method, generation, context)
+
+    def outstanding(self, method: str) -> int:
+        """Calls of this method under way."""
+        return sum(call.method == method for call in self.calls.values())
+
+    def collect(self, ready: set[ray.ObjectRef]) -> list[tuple[Call, Work]]:
+        """Finished calls in order. Raises the stage's own error, or StageDied."""
+        finished = []
+        while self.calls and (reference := next(iter(self.calls))) in ready:
+            try:
+                work = ray.get(reference)
+            except RayTaskError as error:
+                raise self._own_error(error) from error
+            except RayActorError as error:
+                self._count_failure(error)
+                raise StageDied(list(self.calls.values())) from error
+            finished.append((self.calls.pop(reference), work))
+            self._sign_s = time.monotonic()
+            if finished[-1][0].method != "open":
+                self.failures = 0
+        return finished
+
+    def check_silence(self) -> None:
+        """Kill the actor when its budget is over; its calls then fail like those of a dead one."""
+        opening = any(call.method in ("open", "finish") for call in self.calls.values())
+        budget = OPEN_BUDGET_S if opening else CALL_BUDGET_S
+        if self.calls and time.monotonic() - self._sign_s > budget:
+            ray.kill(self._actor, no_restart=True)
+
+    def ask(self, method: str, limit_s: float) -> Work | None:
+        """Call and wait; None when it does not answer well in time."""
+        try:
+            answer: Work = ray.get(getattr(self._actor, method).remote(), timeout=limit_s)
+        except RayError:
+            return None
+        return answer
+
+    def _own_error(self, error: RayTaskError) -> StreamError:
+        cause = error.cause
+        if isinstance(cause, StreamError):
+            return cause
+        lines = str(cause).strip().splitlines() or [""]
+        return StageFailed(f"{self.name} failed: {type(cause).__name__}: {lines[-1]}")
+
+    def _count_failure(self, error: RayActorError) -> None:
+        self.failures += 1
+        if self.failures >= MOST_FAILURES:
+            detail = str(error).strip().splitlines()[-1]
+            raise StageFailed(
+                f"{self.name} died {self.failures} times in a row without progress: {detail}"
+            ) from error
+
+
+def wait(stages: list[Supervised], limit_s: float) -> set[ray.ObjectRef]:
+    """References that are ready, waiting up to `limit_s` for the first."""
+    references = [r for stage in stages for r in stage.calls]
+    if not references:
+        return set()
+    first, _ = ray.wait(references, num_returns=1, timeout=limit_s, fetch_local=False)
+    if not first:
+        return set()
+    ready, _ = ray.wait(references, num_returns=len(references), timeout=0, fetch_local=False)
+    return set(ready)
