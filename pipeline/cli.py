@@ -8,10 +8,10 @@ from typing import Any
 
 from pipeline.errors import StreamError
 from pipeline.options import Parser, add_options, build, read_yaml
-from pipeline.plan import StreamOptions, make_plan
+from pipeline.plan import StreamOptions, planned
 from pipeline.progress import ProgressView
 from pipeline.report import Report
-from pipeline.run import Pipeline
+from pipeline.run import Pipeline, Plan
 
 EPILOG = """examples:
   python run_stream.py clip.mp4 --style styles/wave.jpg
@@ -47,19 +47,19 @@ def main(arguments: list[str]) -> int:
     """Run one job; every failure is one line on standard error."""
     try:
         source, options = parse(arguments)
-        plan = make_plan(source, options)
-        say(f"painting {source} to {plan.sink}: {plan.info.width}x{plan.info.height}")
-        report = execute(Pipeline(plan, lambda _: None), options.report)
+        with planned(source, options) as plan:
+            say(f"painting {source} to {plan.sink}: {plan.info.width}x{plan.info.height}")
+            report = execute(plan, options.report)
     except StreamError as error:
         say(f"error: {error}")
         return error.exit_code
     return conclude(report)
 
 
-def execute(pipeline: Pipeline, report_path: str | None) -> Report:
+def execute(plan: Plan, report_path: str | None) -> Report:
     """Run with progress; the report file is written however it ends."""
     with ProgressView() as view:
-        pipeline.on_progress = view
+        pipeline = Pipeline(plan, view)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: pipeline.stop())
         try:
@@ -76,10 +76,10 @@ def conclude(report: Report) -> int:
     """Print the report -> exit code."""
     for line in [*(f"note: {n}" for n in report.notices), *report.lines()]:
         say(line)
+    say(f"{'interrupted; written' if report.interrupted else 'written'}: {report.output}")
     if report.error:
         say(f"error: {report.error}")
-        return 1
-    say(f"{'interrupted; written' if report.interrupted else 'written'}: {report.output}")
+        return StreamError.exit_code
     return INTERRUPTED if report.interrupted else 0
 
 

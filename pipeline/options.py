@@ -149,7 +149,9 @@ def _one(field: Any, kind: type, value: Any) -> Any:
         else:
             value = kind(value)
     except (ValueError, TypeError, ZeroDivisionError) as error:
-        wanted = {int: "a whole number", float: "a number"}.get(kind, str(error))
+        wanted = str(error)
+        if wanted.startswith(("invalid literal", "could not convert", "Invalid literal")):
+            wanted = f"not a {'whole number' if kind is int else 'number'}"
         raise ConfigError(f"--{name}: '{value}' is not valid: {wanted}") from error
     if about.get("choices") and value not in about["choices"]:
         near = nearest(str(value), about["choices"])

@@ -2,13 +2,14 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import models
 from pipeline.errors import ConfigError
-from pipeline.frame import StreamInfo
 from pipeline.options import nearest, option
 from pipeline.run import Plan
 from pipeline.sinks import SinkOptions, prepare
@@ -74,8 +75,28 @@ class StreamOptions:
     stylizers: int = option(1, "stylizers side by side", least=1)
 
 
-def make_plan(source: str, options: StreamOptions) -> Plan:
-    """Check everything that can be checked before anything starts; StreamError says what is wrong."""
+@contextmanager
+def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
+    """Check everything that can be checked before anything starts; StreamError says what is wrong.
+
+    The source stays open meanwhile: what it lends to the run (a generated sound track) stays too.
+    """
+    check_options(options)
+    look = make_look(options)
+    source_options = SourceOptions(options.size, options.start, options.end, options.fps)
+    output = options.output or default_output(source, options)
+    sink_options = SinkOptions(
+        options.codec, options.quality, not options.no_audio, options.overwrite
+    )
+    with open_source(source, source_options) as opened:
+        prepare(output, sink_options, source)
+        yield Plan(
+            source, source_options, opened.info, look, output, sink_options, options.stylizers
+        )
+
+
+def check_options(options: StreamOptions) -> None:
+    """What no single option can tell by itself."""
     known = [*models.names(), "identity"]
     if options.model not in known:
         raise ConfigError(
@@ -83,15 +104,6 @@ def make_plan(source: str, options: StreamOptions) -> Plan:
         )
     if options.end is not None and options.end <= (options.start or 0):
         raise ConfigError("--end must come after --start")
-    look = make_look(options)
-    source_options = SourceOptions(options.size, options.start, options.end, options.fps)
-    output = options.output or default_output(source, options)
-    sink_options = SinkOptions(
-        options.codec, options.quality, not options.no_audio, options.overwrite
-    )
-    info = probe(source, source_options)
-    prepare(output, sink_options, source)
-    return Plan(source, source_options, info, look, output, sink_options, options.stylizers)
 
 
 def make_look(options: StreamOptions) -> Look:
@@ -110,12 +122,6 @@ def make_look(options: StreamOptions) -> Look:
         options.preserve_color,
         max(1, (os.cpu_count() or 1) // options.stylizers),
     )
-
-
-def probe(source: str, options: SourceOptions) -> StreamInfo:
-    """Open the source once, so that what is wrong with it is said at once."""
-    with open_source(source, options) as opened:
-        return opened.info
 
 
 def default_output(source: str, options: StreamOptions) -> str:

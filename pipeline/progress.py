@@ -38,7 +38,8 @@ class ProgressView:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if self._live:
+            self._bar.stop()
 
     def __call__(self, progress: Progress) -> None:
         figures = self._figures(progress)

@@ -44,7 +44,7 @@ class Pipeline:
     """One run of one plan. `stop()` may be called from a signal handler."""
 
     def __init__(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
-        self._plan, self.on_progress = plan, on_progress
+        self._plan, self._on_progress = plan, on_progress
         self._report = Report(plan.source, plan.sink)
         self._report.stages = {n: Timings() for n in ("Reader", "Stylizer", "Writer")}
         self._stopping = False
@@ -285,4 +285,4 @@ class Pipeline:
     def _tell(self) -> None:
         total = self._total if self._total is not None else self._plan.info.frames
         elapsed = time.monotonic() - self._began
-        self.on_progress(Progress(self._written, total, self._report.media_s, elapsed))
+        self._on_progress(Progress(self._written, total, self._report.media_s, elapsed))
