@@ -6,6 +6,8 @@ blurred, re-coloured content prior (after NeAT, ECCV 2024, section 3.1). The sty
 moments only, so codes of one model add: a weighted sum is the code of the pictures side by side.
 """
 
+from itertools import islice
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,27 +24,37 @@ FLOOR = 0.1
 
 
 class Separable(nn.Module):
-    """Residual depthwise-separable block; a modulation (B,2C) scales and shifts between its parts."""
+    """Residual depthwise-separable block of the encoder."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
         self.pointwise = nn.Conv2d(width, width, 1)
 
-    def forward(self, x: Tensor, modulation: Tensor | None = None) -> Tensor:
-        return x + self.pointwise(F.relu(modulate(self.depthwise(x), modulation)))
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.pointwise(F.relu(self.depthwise(x)))
 
 
-class Residual(nn.Module):
-    """Residual block of one full 3x3 convolution between a modulation and a 1x1 convolution."""
+class Stroke(nn.Module):
+    """Residual block whose filter responses the style scales and shifts before they are mixed.
 
-    def __init__(self, width: int) -> None:
+    What the style gets to choose from is a bank of 3x3 filters: full ones, or `depthwise` ones for
+    each channel.
+    """
+
+    def __init__(self, width: int, depthwise: int = 0, norm: bool = True) -> None:
         super().__init__()
-        self.spatial = nn.Conv2d(width, width, 3, padding=1)
-        self.pointwise = nn.Conv2d(width, width, 1)
+        self.bank, self.norm = max(1, depthwise), norm
+        self.modulated = width * self.bank
+        groups = self.modulated if depthwise else 1
+        self.spatial = nn.Conv2d(self.modulated, self.modulated, 3, padding=1, groups=groups)
+        self.pointwise = nn.Conv2d(self.modulated, width, 1)
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        return x + self.pointwise(F.relu(modulate(self.spatial(x), modulation)))
+        response = self.spatial(x if self.bank == 1 else torch.cat([x] * self.bank, 1))
+        if self.norm:
+            response = normalise(response)
+        return x + self.pointwise(F.relu(modulate(response, modulation)))
 
 
 class Encoder(nn.Module):
@@ -96,42 +108,77 @@ class Attention(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Stylised features of the four levels + prior at full size -> RGB NCHW."""
+    """Stylised features of the three levels + prior at full size -> RGB NCHW.
+
+    Nothing of the photograph comes in finer than 1/4: what lies below is painted, not copied.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.enter = nn.Conv2d(128, 96, 1)
-        self.deep = Separable(96)
         self.join8 = nn.Conv2d(96 + 96, 96, 1)
-        self.mid = nn.ModuleList([Separable(96), Separable(96)])
         self.join4 = nn.Conv2d(96 + 48, 48, 1)
-        self.fine = nn.ModuleList([Residual(48), Residual(48)])
-        self.join2 = nn.Conv2d(48 + 24, 32, 1)
-        self.finest = nn.ModuleList([Separable(32), Separable(32)])
+        self.leave4 = nn.Conv2d(48, 32, 1)
+        self.strokes = nn.ModuleList(
+            [
+                Stroke(96, depthwise=1),
+                Stroke(96, depthwise=1),
+                Stroke(96, depthwise=1),
+                Stroke(48),
+                Stroke(48),
+                Stroke(32, depthwise=2, norm=False),
+                Stroke(32, depthwise=2, norm=False),
+            ]
+        )
         self.spread = nn.Conv2d(32, 9 * 4, 1)
         self.paint = nn.Conv2d(8 + 3, 3, 3, padding=1)
 
-    @staticmethod
-    def modulated() -> list[int]:
-        """Widths of the modulated blocks, in the order of forward."""
-        return [96, 96, 96, 48, 48, 32, 32]
+    @property
+    def modulated(self) -> list[int]:
+        """Channels that the style modulates, block by block."""
+        return [stroke.modulated for stroke in self.strokes]
 
     def forward(self, levels: list[Tensor], prior: Tensor, modulations: list[Tensor]) -> Tensor:
-        f2, f4, f8, f16 = levels
-        m = iter(modulations)
-        x = self.deep(self.enter(f16), next(m))
-        x = self.join8(torch.cat([enlarge(x), f8], 1))
-        for block in self.mid:
-            x = block(x, next(m))
-        x = self.join4(torch.cat([enlarge(x), f4], 1))
-        for block in self.fine:
-            x = block(x, next(m))
-        x = self.join2(torch.cat([enlarge(x), f2], 1))
-        for block in self.finest:
-            x = block(x, next(m))
+        f4, f8, f16 = levels
+        blocks = iter(zip(self.strokes, modulations, strict=True))
+
+        def stroke(x: Tensor, count: int) -> Tensor:
+            for block, modulation in islice(blocks, count):
+                x = block(x, modulation)
+            return x
+
+        x = stroke(self.enter(f16), 1)
+        x = stroke(self.join8(torch.cat([enlarge(x), f8], 1)), 2)
+        x = stroke(self.join4(torch.cat([enlarge(x), f4], 1)), 2)
+        x = stroke(enlarge(self.leave4(x)), 2)
         x = F.pixel_shuffle(self.spread(x), 2)
         gate, detail = x[:, :1].sigmoid(), F.relu(x[:, 1:])
         return gate * prior + self.paint(torch.cat([detail, prior], 1))
+
+
+class Modulator(nn.Module):
+    """Style moments (B,M) twice over -> modulations of all blocks.
+
+    Moments of different pictures differ little beside their common mean: they are standardised by
+    running figures over the styles seen in training, which are part of the weights.
+    """
+
+    def __init__(self, moments: int, modulated: list[int]) -> None:
+        super().__init__()
+        self.sizes = [2 * n for n in modulated]
+        self.register_buffer("centre", torch.zeros(2 * moments))
+        self.register_buffer("spread", torch.ones(2 * moments))
+        self.hidden = nn.Linear(2 * moments, 160)
+        self.out = nn.Linear(160, sum(self.sizes))
+
+    def forward(self, mean: Tensor, deviation: Tensor) -> list[Tensor]:
+        x = torch.cat([mean, deviation], 1)
+        if self.training and len(x) > 1:
+            with torch.no_grad():
+                self.centre.lerp_(x.float().mean(0), 0.02)
+                self.spread.lerp_((x.float() - self.centre).abs().mean(0), 0.02)
+        x = ((x - self.centre) / (self.spread + attention.EPS)).clamp(-5, 5)
+        return list(self.out(F.relu(self.hidden(x))).split(self.sizes, 1))
 
 
 class Compact(nn.Module):
@@ -148,11 +195,7 @@ class Compact(nn.Module):
             for key_in, key, width in zip(sums, KEYS, WIDTHS[1:], strict=True)
         )
         self.decoder = Decoder()
-        self.modulator = nn.Sequential(
-            nn.Linear(2 * sum(WIDTHS), 96),
-            nn.ReLU(),
-            nn.Linear(96, 2 * sum(Decoder.modulated())),
-        )
+        self.modulator = Modulator(sum(WIDTHS), self.decoder.modulated)
         self._start()
 
     def _start(self) -> None:
@@ -161,12 +204,12 @@ class Compact(nn.Module):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
                 nn.init.zeros_(module.bias)
-            if isinstance(module, (Separable, Residual)):
+            if isinstance(module, (Separable, Stroke)):
                 module.pointwise.weight.data *= 0.3
         for level in self.attention:
             nn.init.eye_(level.value.weight.data[:, :, 0, 0])
-        nn.init.normal_(self.modulator[-1].weight, std=0.01)
-        nn.init.zeros_(self.modulator[-1].bias)
+        nn.init.normal_(self.modulator.out.weight, std=0.02)
+        nn.init.zeros_(self.modulator.out.bias)
         # Four equal sub-pixels: the pixel shuffle starts as nearest enlargement, without a weave.
         spread = self.decoder.spread.weight.data
         spread.copy_(spread[::4].repeat_interleave(4, 0))
@@ -197,29 +240,22 @@ class Compact(nn.Module):
         """As forward, not clamped: training needs the gradient beyond the range."""
         x = pad(frames)
         features = self.encoder(x)
-        levels = [f + strength * (g - f) for f, g in zip(features, self._restyle(features, code))]
+        styled = self._restyle(features, code)
+        levels = [f + strength * (g - f) for f, g in zip(features[1:], styled, strict=True)]
         prior = soften(x)
         prior = prior + strength * (recolor(prior, x, code) - prior)
-        modulations = [strength * m for m in self._modulations(code)]
+        modulations = [strength * m for m in self.modulator(*style_moments(code))]
         out = self.decoder(levels, prior, modulations)
         h, w = frames.shape[2:]
         return out[:, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
 
     def _restyle(self, features: list[Tensor], code: dict[str, Tensor]) -> list[Tensor]:
-        normed = [normalise(f) for f in features]
-        keys = stack_keys(normed[1:])
-        mean, deviation = style_moments(code)
-        first = WIDTHS[0]
-        scale = deviation[:, :first, None, None].to(normed[0].dtype)
-        shift = mean[:, :first, None, None].to(normed[0].dtype)
-        levels = [normed[0] * scale + shift]
-        for i, level in enumerate(self.attention):
-            levels.append(level(normed[i + 1], keys[i], select(code, f"attention{i}")))
-        return levels
-
-    def _modulations(self, code: dict[str, Tensor]) -> list[Tensor]:
-        out = self.modulator(torch.cat(style_moments(code), 1))
-        return list(out.split([2 * w for w in Decoder.modulated()], 1))
+        normed = [normalise(f) for f in features[1:]]
+        keys = stack_keys(normed)
+        return [
+            level(normed[i], keys[i], select(code, f"attention{i}"))
+            for i, level in enumerate(self.attention)
+        ]
 
 
 def style_moments(code: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -229,10 +265,8 @@ def style_moments(code: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     return mean, (variance + attention.EPS).sqrt()
 
 
-def modulate(x: Tensor, modulation: Tensor | None) -> Tensor:
+def modulate(x: Tensor, modulation: Tensor) -> Tensor:
     """Scale channels by 1 + the first half of the modulation (B,2C) and shift by the second."""
-    if modulation is None:
-        return x
     scale, shift = modulation[..., None, None].to(x.dtype).chunk(2, 1)
     return x * (1 + scale) + shift
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 import models
@@ -28,6 +28,7 @@ class TrainingOptions:
     vgg: str = "torchvision"
     deep: str | None = None
     out: str = "runs/compact"
+    init: str | None = None
     seed: int = 1
     steps: int = 20000
     batch: int = 4
@@ -79,8 +80,11 @@ class Trainer:
         self.content = Pictures([Path(p) for p in o.content], o.short_side)
         self.style = Pictures([Path(p) for p in o.style], o.short_side)
         self.network = self._loss_network()
-        self.model = models.build(o.model).to(self.device, memory_format=torch.channels_last)
-        self.shadow = models.build(o.model).to(self.device).requires_grad_(False)
+        model = models.build(o.model)
+        if o.init:
+            adopt(model, Path(o.init))
+        self.model = model.to(self.device, memory_format=torch.channels_last)
+        self.shadow = models.build(o.model).to(self.device).requires_grad_(False).eval()
         self.shadow.load_state_dict(self.model.state_dict())
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=o.rate, fused=True)
         self.step = 0
@@ -134,6 +138,8 @@ class Trainer:
         decay = min(o.average, (self.step + 1) / (self.step + 10))
         now = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(list(self.shadow.parameters()), now, 1 - decay)
+        for kept, buffer in zip(self.shadow.buffers(), self.model.buffers(), strict=True):
+            kept.copy_(buffer)
         return terms
 
     def _schedule(self) -> float:
@@ -219,3 +225,15 @@ class Trainer:
 def take(code: dict[str, Tensor], index: int) -> dict[str, Tensor]:
     """The code of one picture of a batch."""
     return {name: t[index][None] for name, t in code.items()}
+
+
+def adopt(model: nn.Module, path: Path) -> None:
+    """Begin from the weights of a file; tensors that do not fit stay fresh."""
+    own = model.state_dict()
+    fitting = {
+        name: t.float()
+        for name, t in load_file(path).items()
+        if name in own and own[name].shape == t.shape
+    }
+    model.load_state_dict(fitting, strict=False)
+    print(f"{len(fitting)} of {len(own)} tensors begin from {path}", flush=True)

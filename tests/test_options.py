@@ -1,0 +1,78 @@
+"""Options from words, YAML and Python: one definition, every mistake named."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from pipeline.cli import parse
+from pipeline.errors import ConfigError
+from pipeline.options import build, read_yaml
+from pipeline.plan import StreamOptions
+
+DEFAULTS = Path(__file__).parents[1] / "configs" / "default.yaml"
+
+
+def test_words_become_values() -> None:
+    source, options = parse(
+        "in.mp4 --style a.jpg:0.7 --style b.jpg c.jpg --size 480 --fps 30000/1001 "
+        "--start 1:05 --strength 0.5 -o out.mp4 --preserve-color".split()
+    )
+    assert source == "in.mp4"
+    assert options.style == ["a.jpg:0.7", "b.jpg", "c.jpg"]
+    assert (options.size, options.fps, options.start) == (480, Fraction(30000, 1001), 65.0)
+    assert (options.strength, options.output, options.preserve_color) == (0.5, "out.mp4", True)
+
+
+def test_words_win_over_the_config_file(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("size: 240\nstrength: 0.3\nstyle: [x.jpg]\n")
+    _, options = parse(["in.mp4", "--config", str(config), "--size", "480"])
+    assert (options.size, options.strength, options.style) == (480, 0.3, ["x.jpg"])
+
+
+def test_the_shipped_config_states_the_defaults() -> None:
+    assert build(StreamOptions, read_yaml(DEFAULTS)) == StreamOptions()
+    assert {k.replace("-", "_") for k in read_yaml(DEFAULTS)} == set(
+        StreamOptions.__dataclass_fields__
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("in.mp4 --stile a.jpg", "did you mean --style"),
+        ("in.mp4 --size small", "not a whole number"),
+        ("in.mp4 --size 3", "below 16"),
+        ("in.mp4 --strength 2", "between 0 and 1.5"),
+        ("in.mp4 --fps 0", "between 0 and 1000"),
+        ("in.mp4 --fps 1/0", "not valid"),
+        ("in.mp4 --start yesterday", "a time is"),
+        ("in.mp4 --stylizers 0", "below 1"),
+        ("--size 480", "input"),
+    ],
+)
+def test_mistakes_on_the_command_line(words: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse(words.split())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("strenght: 1", "did you mean strength"),
+        ("size: [", "is not YAML"),
+        ("just words", "must hold"),
+        ("overwrite: maybe", "true or false"),
+        ("size: {a: 1}", "not valid"),
+    ],
+)
+def test_mistakes_in_a_config_file(tmp_path: Path, text: str, message: str) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        parse(["in.mp4", "--config", str(config)])
+
+
+def test_a_missing_config_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"cannot read the config nowhere\.yaml"):
+        parse(["in.mp4", "--config", "nowhere.yaml"])
