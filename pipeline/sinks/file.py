@@ -128,6 +128,7 @@ class FileSink:
             out = create_container(path, self._container)
             stream = out.add_stream_from_template(video_of(first, str(path)), opaque=True)
             stream.time_base = self._recipe.time_base
+            stream.codec_context.framerate = self._recipe.rate
             sound = Sound(out, self._info, self.notices) if self._options.sound else None
             muxer = Muxer(out, stream, self._recipe, sound)
             for chunk in self._chunks():

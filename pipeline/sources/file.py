@@ -1,6 +1,5 @@
 """Any file that FFmpeg reads: its first real video stream, upright, with its own time stamps."""
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -21,6 +19,7 @@ from pipeline.errors import SourceInvalid
 from pipeline.frame import Frame, Pixels, StreamInfo
 from pipeline.opening import check_size, open_media, shown, video_of
 from pipeline.sources import Source, SourceOptions, scaled
+from pipeline.sources._upright import turn_of, upright
 from pipeline.timing import MICROSECOND, Clock, resampled, ticks, zero_of
 
 _DEFAULT_RATE = Fraction(25)
@@ -84,27 +83,6 @@ def _pictures(packet: Packet, faults: _Faults | None) -> Iterator[VideoFrame]:
     if faults is None and any(p.is_corrupt for p in pictures):
         raise _Damaged
     yield from pictures
-
-
-def turn_of(frame: VideoFrame) -> tuple[int, bool]:
-    """(quarter turns counter-clockwise, mirrored first?) that make the picture upright."""
-    side = frame.side_data.get("DISPLAYMATRIX")
-    if side is None:
-        return 0, False
-    a, b, _, c, d = struct.unpack("<5i", bytes(side)[:20])
-    mirrored = a * d - b * c < 0
-    if mirrored:
-        a, c = -a, -c
-    angle = np.degrees(np.arctan2(b, a))
-    return round(-angle / 90) % 4, mirrored
-
-
-def upright(pixels: Pixels, turn: tuple[int, bool]) -> Pixels:
-    """The picture turned (and mirrored) as `turn_of` says."""
-    quarters, mirrored = turn
-    if mirrored:
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(np.rot90(pixels, quarters))
 
 
 class FileSource:

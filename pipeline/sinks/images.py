@@ -1,0 +1,115 @@
+"""A folder of pictures: OUT/ or OUT/%06d.jpg. Each appears whole or not at all."""
+
+import os
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import cv2
+
+from pipeline.errors import SinkError
+from pipeline.frame import Frame, Pixels, StreamInfo
+from pipeline.sinks import PICTURE_SUFFIXES, Sink, SinkOptions, check_folder, check_order
+
+_PATTERN = re.compile(r"%0?(\d*)d")
+_JPEG_QUALITY = 95
+_PNG_LEVEL = 3
+
+
+def pattern_of(text: str) -> str:
+    """The path of each picture, with one %d in its name."""
+    path = Path(text)
+    if text.endswith(("/", "\\")) or path.is_dir():
+        return str(path / "%06d.png")
+    if not _PATTERN.search(path.name):
+        raise SinkError(f"{text} is one picture; write {path.stem}_%06d{path.suffix} or a folder/")
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise SinkError(f"{text}: pictures are written as {' '.join(sorted(PICTURE_SUFFIXES))}")
+    return text
+
+
+def _existing(pattern: str) -> list[Path]:
+    """Pictures of an earlier run, and its unfinished ones."""
+    folder, name = Path(pattern).parent, Path(pattern).name
+    counted = _PATTERN.sub(r"\\d+", re.escape(name).replace(r"\%", "%"))
+    form = re.compile(rf"(?:\.part-)?{counted}")
+    return [p for p in folder.iterdir() if form.fullmatch(p.name)] if folder.is_dir() else []
+
+
+def prepare(text: str, options: SinkOptions) -> None:
+    """Refuses what cannot work; clears the pictures of an earlier run if that is allowed."""
+    pattern = pattern_of(text)
+    if options.codec is not None:
+        raise SinkError(f"a codec ({options.codec}) makes no sense for pictures; leave it out")
+    found = _existing(pattern)
+    if any(not p.name.startswith(".part-") for p in found) and not options.overwrite:
+        raise SinkError(f"{text} holds pictures already; allow overwriting or give another folder")
+    check_folder(Path(pattern).parent)
+    for path in found:
+        path.unlink()
+
+
+def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
+    """A sink for the pictures `text`, going on after those that this run has written."""
+    return ImagesSink(pattern_of(text), options)
+
+
+class ImagesSink:
+    """Writes each frame under a hidden name, then renames it."""
+
+    def __init__(self, pattern: str, options: SinkOptions) -> None:
+        self.notices: list[str] = []
+        self._pattern = pattern
+        self._quality = options.quality
+        self.next_index = 0
+        while self._path(self.next_index).exists():
+            self.next_index += 1
+
+    def _path(self, index: int) -> Path:
+        path = Path(self._pattern)
+        return path.with_name(path.name % index)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def write(self, frame: Frame) -> None:
+        """Writes `frame` unless it was written before."""
+        if not check_order(frame, self.next_index):
+            return
+        path = self._path(frame.index)
+        hidden = path.with_name(f".part-{path.name}")
+        try:
+            hidden.write_bytes(self._encoded(frame.pixels, path.suffix.lower()))
+            os.replace(hidden, path)
+        except OSError as error:
+            hidden.unlink(missing_ok=True)
+            raise SinkError(f"{path} cannot be written ({error.strerror})") from None
+        self.next_index += 1
+
+    def _encoded(self, pixels: Pixels, suffix: str) -> bytes:
+        quality = self._quality or _JPEG_QUALITY
+        settings = {
+            ".png": [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL],
+            ".webp": [cv2.IMWRITE_WEBP_QUALITY, quality],
+        }.get(suffix, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        done, data = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), settings)
+        if not done:
+            raise SinkError(f"a picture cannot be encoded as {suffix}")
+        return data.tobytes()
+
+    def finish(self) -> None:
+        """Every picture is complete already."""
+        if self.next_index == 0:
+            raise SinkError(f"{self._pattern}: there was not one frame to write")
+
+    def abandon(self) -> None:
+        """Nothing to close."""

@@ -1,0 +1,139 @@
+"""A folder of pictures, or a pattern such as img_%04d.png or shots/*.jpg, as a video."""
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pipeline.color import tags_of, to_rgb
+from pipeline.errors import SourceInvalid
+from pipeline.frame import ColorTags, Frame, Pixels, StreamInfo
+from pipeline.opening import PICTURE_FORMATS, check_size, mapped, open_media, video_of
+from pipeline.sources import Source, SourceOptions, scaled
+from pipeline.sources._upright import turn_of, upright
+
+_DEFAULT_RATE = Fraction(25)
+
+
+def create(text: str, options: SourceOptions) -> Source:
+    """The pictures that `text` names."""
+    return ImagesSource(text, options)
+
+
+def natural(path: Path) -> list[tuple[int, str]]:
+    """Sorts 2.png before 10.png."""
+    parts = re.findall(r"\d+|\D+", path.name)
+    return [(int(part), "") if part.isdigit() else (-1, part.lower()) for part in parts]
+
+
+def pictures_of(text: str) -> list[Path]:
+    """The picture files of a folder, a pattern or one name, in natural order."""
+    path = Path(text)
+    if path.is_dir():
+        found = [p for p in path.iterdir() if p.suffix.lower() in PICTURE_FORMATS]
+    elif path.exists():
+        found = [path]
+    elif "%" in path.name:
+        counted = re.sub(r"%0?(\d*)d", r"\\d+", re.escape(path.name).replace(r"\%", "%"))
+        found = [p for p in _siblings(path) if re.fullmatch(counted, p.name)]
+    else:
+        found = list(path.parent.glob(path.name)) if path.parent.is_dir() else []
+    shown = [p for p in found if p.is_file() and not p.name.startswith(".")]
+    if not shown:
+        raise SourceInvalid(f"{text}: no pictures there; known are {' '.join(PICTURE_FORMATS)}")
+    return sorted(shown, key=natural)
+
+
+def _siblings(path: Path) -> Iterator[Path]:
+    return path.parent.iterdir() if path.parent.is_dir() else iter(())
+
+
+def read_picture(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, ColorTags]:
+    """An upright picture, scaled to (width, height) px, or SourceInvalid."""
+    form = PICTURE_FORMATS.get(path.suffix.lower())
+    if form is None:
+        raise SourceInvalid(f"{path} is no picture; known are {' '.join(PICTURE_FORMATS)}")
+    with open_media(str(path), form) as container, mapped(str(path)):
+        stream = video_of(container, str(path))
+        frame = next(container.decode(stream), None)
+        if frame is None:
+            raise SourceInvalid(f"{path} cannot be decoded; is it damaged?")
+        check_size(frame.width, frame.height, str(path))
+        turn = turn_of(frame)
+        if size is not None and turn[0] % 2:
+            size = size[::-1]
+        tags = tags_of(frame)
+        return upright(to_rgb(frame, tags, size), turn), tags
+
+
+class ImagesSource:
+    """One picture is one frame; all are scaled to the size of the first."""
+
+    def __init__(self, text: str, options: SourceOptions) -> None:
+        self.notices: list[str] = []
+        self.damage: str | None = None
+        self._text = text
+        rate = options.fps or _DEFAULT_RATE
+        self._paths = _within(pictures_of(text), options, rate)
+        if not self._paths:
+            raise SourceInvalid(f"{text} has no frames in the part asked for")
+        (height, width), tags = self._first_readable()
+        width, height = scaled(width, height, options.size, text)
+        self.info = StreamInfo(
+            width=width,
+            height=height,
+            time_base=1 / rate,
+            rate=rate,
+            tags=tags,
+            frames=len(self._paths),
+        )
+
+    def _first_readable(self) -> tuple[tuple[int, int], ColorTags]:
+        problem: SourceInvalid | None = None
+        for path in self._paths:
+            try:
+                pixels, tags = read_picture(path, None)
+                return (pixels.shape[0], pixels.shape[1]), tags
+            except SourceInvalid as error:
+                problem = problem or error
+        raise problem or SourceInvalid(f"{self._text}: not one picture can be read")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """The frames from index `start` on; a picture that cannot be read repeats the one before
+        it (the next one, at the beginning), so that every index keeps its time."""
+        bad: list[Path] = []
+        for index in range(start, len(self._paths)):
+            pixels = self._picture(index, bad)
+            yield Frame(index, index, self.info.time_base, pixels)
+        if bad:
+            self.damage = f"{len(bad)} pictures cannot be read, first {bad[0]}; shown as their neighbour"
+
+    def _picture(self, index: int, bad: list[Path]) -> Pixels:
+        size = (self.info.width, self.info.height)
+        for near in (*range(index, -1, -1), *range(index + 1, len(self._paths))):
+            try:
+                return read_picture(self._paths[near], size)[0]
+            except SourceInvalid:
+                if self._paths[near] not in bad:
+                    bad.append(self._paths[near])
+        raise SourceInvalid(f"{self._text}: not one picture can be read")
+
+
+def _within(paths: list[Path], options: SourceOptions, rate: Fraction) -> list[Path]:
+    """The pictures between start_s and end_s."""
+    begin = 0 if options.start_s is None else round(Fraction(options.start_s) * rate)
+    end = None if options.end_s is None else round(Fraction(options.end_s) * rate)
+    return paths[begin:end]
