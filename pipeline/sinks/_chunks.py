@@ -132,9 +132,11 @@ class DecodeOrder:
         self._step = step
         self._times: deque[int] = deque()
         self._started = False
+        self._latest = 0
 
     def shown(self, pts: int) -> None:
         """Notes the showing time of the next frame in showing order."""
+        self._latest = pts
         if not self._started:
             self._times.extend(pts - back * self._step for back in range(self._depth, 0, -1))
             self._started = True
@@ -148,3 +150,9 @@ class DecodeOrder:
             packet.dts = min(packet.dts, packet.pts)
             packet.duration = self._step
             yield packet
+
+    def end(self, last: Packet) -> None:
+        """Lets the last packet last until the last frame has been shown: MP4 counts its length in
+        decoding times, and hides frames beyond it."""
+        assert last.dts is not None
+        last.duration = max(1, self._latest - last.dts - (self._depth - 1) * self._step)

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from av.codec.context import CodecContext
-from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
@@ -16,9 +15,10 @@ from pipeline import color
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
 from pipeline.sinks._chunks import ChunkEncoder, DecodeOrder, Recipe, set_up
+from pipeline.sinks._parts import Output
 from pipeline.sound import Sound
 
-_FAILURES = (FFmpegError, OSError, ValueError)
+FAILURES = (FFmpegError, OSError, ValueError)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TAGS = {"libx265": "hvc1"}
 """Apple's players want this spelling."""
@@ -29,9 +29,10 @@ def failures(final: Path) -> Iterator[None]:
     """Turns whatever FFmpeg or the disk raises into one line about `final`."""
     try:
         yield
-    except _FAILURES as error:
-        code = getattr(error, "errno", None)
-        why = getattr(error, "strerror", None) or type(error).__name__
+    except FAILURES as error:
+        cause = error.__cause__ or error
+        code = getattr(cause, "errno", None)
+        why = getattr(cause, "strerror", None) or type(cause).__name__
         if code in _FULL:
             raise SinkError(f"{final}: the disk is full; what was written stays as .part") from None
         raise SinkError(f"{final} cannot be written ({why})") from None
@@ -50,14 +51,15 @@ class Muxer:
     """Stamps and writes video packets, and the sound that belongs before each."""
 
     def __init__(
-        self, out: OutputContainer, stream: VideoStream, recipe: Recipe, sound: Sound | None
+        self, out: Output, stream: VideoStream, recipe: Recipe, sound: Sound | None
     ) -> None:
         self._out = out
         self._stream = stream
         self._base = recipe.time_base
         self._sound = sound
+        self._held: Packet | None = None
         self._order = DecodeOrder(reorder_depth(recipe), recipe.step)
-        if out.format.name in ("mp4", "mov") and recipe.coding.encoder in _TAGS:
+        if out.container.format.name in ("mp4", "mov") and recipe.coding.encoder in _TAGS:
             stream.codec_context.codec_tag = _TAGS[recipe.coding.encoder]
 
     def shown(self, pts: int) -> None:
@@ -65,14 +67,20 @@ class Muxer:
         self._order.shown(pts)
 
     def mux(self, packets: Iterable[Packet]) -> None:
-        """Writes packets of the encoder, in decoding order."""
+        """Writes packets of the encoder, in decoding order, all but the newest."""
         for packet in self._order.stamp(packets):
+            self._write_held()
             packet.stream = self._stream
             packet.time_base = self._base
-            assert packet.dts is not None
-            if self._sound is not None:
-                self._sound.until(packet.dts * self._base)
-            self._out.mux(packet)
+            self._held = packet
+
+    def _write_held(self) -> None:
+        packet, self._held = self._held, None
+        if packet is None or packet.dts is None:
+            return
+        if self._sound is not None:
+            self._sound.until(packet.dts * self._base)
+        self._out.container.mux(packet)
 
     def copy(self, chunk: list[Packet]) -> None:
         """Writes one whole chunk of packets read from a part file."""
@@ -85,11 +93,22 @@ class Muxer:
 
     def close(self, whole: bool = True) -> None:
         """Completes the container; `whole` adds the sound after the last frame."""
-        if self._sound is not None:
-            if whole:
+        try:
+            if self._held is not None:
+                self._order.end(self._held)
+                self._write_held()
+            if self._sound is not None and whole:
                 self._sound.rest()
-            self._sound.close()
-        self._out.close()
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Closes the files."""
+        try:
+            self._out.close()
+        finally:
+            if self._sound is not None:
+                self._sound.close()
 
 
 class PartWriter:
@@ -97,20 +116,21 @@ class PartWriter:
 
     def __init__(
         self,
-        out: OutputContainer,
+        out: Output,
         recipe: Recipe,
         info: StreamInfo,
         sound: bool,
         notices: list[str],
     ) -> None:
-        stream = out.add_stream(recipe.coding.encoder, rate=recipe.rate)
+        stream = out.container.add_stream(recipe.coding.encoder, rate=recipe.rate)
         assert isinstance(stream, VideoStream)
         set_up(stream.codec_context, recipe)
         stream.time_base = recipe.time_base
         self._recipe = recipe
         self._encoder = ChunkEncoder(recipe, stream.codec_context.flags)
-        self._muxer = Muxer(out, stream, recipe, Sound(out, info, notices) if sound else None)
-        out.start_encoding()
+        tracks = Sound(out.container, info, notices) if sound else None
+        self._muxer = Muxer(out, stream, recipe, tracks)
+        out.container.start_encoding()
 
     def write(self, frame: Frame) -> None:
         """Encodes and writes `frame`."""
@@ -121,5 +141,9 @@ class PartWriter:
 
     def finish(self, whole: bool = True) -> None:
         """Writes what the encoder still holds and closes the file."""
-        self._muxer.mux(self._encoder.flush())
+        try:
+            self._muxer.mux(self._encoder.flush())
+        except FAILURES:
+            self._muxer.release()
+            raise
         self._muxer.close(whole)

@@ -64,10 +64,22 @@ def remove_parts(final: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def create_container(path: Path, container: Container) -> OutputContainer:
-    """An output at `path` that survives a kill and a full disk."""
-    options = container.options | {"max_interleave_delta": "1000000"}
-    return av.open(PartFile(path), "w", format=container.form, container_options=options)
+class Output:
+    """A container at `path` that survives a kill and a full disk."""
+
+    def __init__(self, path: Path, container: Container) -> None:
+        options = container.options | {"max_interleave_delta": "1000000"}
+        self._file = PartFile(path)
+        self.container: OutputContainer = av.open(
+            self._file, "w", format=container.form, container_options=options
+        )
+
+    def close(self) -> None:
+        """Writes the trailer, unless writing has failed before, and closes the file."""
+        try:
+            self.container.close()
+        finally:
+            self._file.close()
 
 
 def readable_packets(path: Path) -> int:

@@ -19,7 +19,7 @@ from pipeline.sinks._chunks import recipe_for
 from pipeline.sinks._codecs import coding_of, container_of
 from pipeline.sinks._muxing import Muxer, PartWriter, failures
 from pipeline.sinks._parts import (
-    create_container,
+    Output,
     join_path,
     part_path,
     parts_of,
@@ -102,7 +102,7 @@ class FileSink:
 
     def _start(self, path: Path) -> PartWriter:
         sound = self._options.sound and self._first == 0
-        out = create_container(path, self._container)
+        out = Output(path, self._container)
         return PartWriter(out, self._recipe, self._info, sound, self.notices)
 
     def finish(self) -> None:
@@ -125,11 +125,11 @@ class FileSink:
         """All parts as one file, not encoded again, with the sound copied afresh."""
         path = join_path(self._final)
         with open_media(str(next(iter(self._parts)))) as first:
-            out = create_container(path, self._container)
-            stream = out.add_stream_from_template(video_of(first, str(path)), opaque=True)
+            out = Output(path, self._container)
+            stream = out.container.add_stream_from_template(video_of(first, str(path)), opaque=True)
             stream.time_base = self._recipe.time_base
             stream.codec_context.framerate = self._recipe.rate
-            sound = Sound(out, self._info, self.notices) if self._options.sound else None
+            sound = Sound(out.container, self._info, self.notices) if self._options.sound else None
             muxer = Muxer(out, stream, self._recipe, sound)
             for chunk in self._chunks():
                 muxer.copy(chunk)

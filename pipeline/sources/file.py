@@ -80,8 +80,10 @@ def _pictures(packet: Packet, faults: _Faults | None) -> Iterator[VideoFrame]:
             raise _Damaged from None
         faults.at(packet)
         return
-    if faults is None and any(p.is_corrupt for p in pictures):
-        raise _Damaged
+    if any(p.is_corrupt for p in pictures):
+        if faults is None:
+            raise _Damaged
+        faults.at(packet)
     yield from pictures
 
 
@@ -220,7 +222,8 @@ class FileSource:
             rate = self._rate or _DEFAULT_RATE
             clock = Clock(ticks(1 / rate, self._base))
             for picture in _decoded(container, stream, faults):
-                pts = None if picture.pts is None else picture.pts - start
+                shown = picture.pts if picture.pts is not None else picture.dts
+                pts = None if shown is None else shown - start
                 yield clock.next(pts), picture
             self._repaired = clock.repaired
 

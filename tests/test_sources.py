@@ -1,0 +1,183 @@
+"""Sources through their public door: times, rotation, damage, refusals, repeatability."""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipeline import sources
+from pipeline.errors import SourceInvalid
+from pipeline.frame import Frame
+from pipeline.sources import SourceOptions, open_source
+from pipeline.sources.test import motion, read_index
+from tests import media
+
+
+def read(path: Path | str, **options: object) -> tuple[list[Frame], sources.Source]:
+    """All frames of a source."""
+    with open_source(str(path), SourceOptions(**options)) as source:
+        return list(source.frames()), source
+
+
+def mark(frame: Frame) -> int:
+    """The index that media.picture drew."""
+    return round((float(frame.pixels[8:16, 8:32].mean()) - 30) / 2)
+
+
+def test_frames_keep_their_times(tmp_path: Path) -> None:
+    frames, source = read(media.video(tmp_path / "a.mp4"))
+    assert [mark(f) for f in frames] == [f.index for f in frames] == list(range(12))
+    assert [f.time_s for f in frames] == pytest.approx([n / 25 for n in range(12)])
+    assert (source.info.rate, source.info.frames, source.damage) == (25, 12, None)
+
+
+def test_variable_rate_stays_variable(tmp_path: Path) -> None:
+    times = [0, 40, 50, 200, 210, 900]
+    clip = media.video(tmp_path / "a.mkv", 6, pts=times, time_base=Fraction(1, 1000))
+    frames, source = read(clip)
+    assert [f.pts for f in frames] == times
+    even, _ = read(clip, fps=Fraction(10))
+    assert [f.pts for f in even] == list(range(len(even)))
+    assert [mark(f) for f in even[:3]] == [0, 2, 3]
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_is_applied_once(tmp_path: Path, degrees: int) -> None:
+    frames, source = read(media.video(tmp_path / "a.mp4", 2, rotation=degrees))
+    plain, _ = read(media.video(tmp_path / "b.mp4", 2))
+    expected = np.rot90(plain[0].pixels, degrees // 90)
+    assert frames[0].pixels.shape == expected.shape == (source.info.height, source.info.width, 3)
+    assert np.abs(frames[0].pixels.astype(int) - expected).max() <= 1
+
+
+def test_late_sound_keeps_the_clock_of_the_container(tmp_path: Path) -> None:
+    _, source = read(media.video(tmp_path / "a.mp4", 50, sound_at_s=0.5))
+    assert source.info.media_start_s == 0
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "avi", "ts", "flv", "mpg", "nut"])
+def test_every_container_gives_every_frame(tmp_path: Path, suffix: str) -> None:
+    codec = "mpeg2video" if suffix == "mpg" else "libx264"
+    clip = media.video(tmp_path / f"a.{suffix}", codec=codec)
+    frames, _ = read(clip)
+    assert [mark(f) for f in frames] == pytest.approx(list(range(12)), abs=suffix == "mpg")
+    assert frames[0].pts == 0 or suffix in ("mpg", "flv", "avi")
+
+
+def test_size_option_gives_even_sides(tmp_path: Path) -> None:
+    clip = media.video(tmp_path / "a.mkv", 1, (853, 481), pix_fmt="yuv444p")
+    assert read(clip)[0][0].pixels.shape == (481, 853, 3)
+    assert read(clip, size=240)[0][0].pixels.shape == (240, 426, 3)
+    with pytest.raises(SourceInvalid, match="at least 16"):
+        read(clip, size=8)
+
+
+def test_start_and_end_cut_by_time(tmp_path: Path) -> None:
+    frames, source = read(media.video(tmp_path / "a.mp4", 25), start_s=0.4, end_s=0.6)
+    assert [mark(f) for f in frames] == [10, 11, 12, 13, 14]
+    assert frames[0].pts == 0
+    assert (source.info.media_start_s, source.info.media_end_s) == (0.4, 0.6)
+
+
+@pytest.mark.parametrize("start", [0, 1, 7, 11, 12])
+def test_restart_gives_the_same_frames(tmp_path: Path, start: int) -> None:
+    clip = media.video(tmp_path / "a.mp4")
+    with open_source(str(clip)) as source:
+        calm = list(source.frames())
+        again = list(source.frames(start))
+    assert [f.index for f in again] == list(range(start, 12))
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(calm[start:], again, strict=True))
+
+
+def test_truncated_file_says_so_and_gives_what_is_there(tmp_path: Path) -> None:
+    whole = media.video(tmp_path / "a.mkv", 80)
+    frames, source = read(media.truncated(whole, tmp_path / "b.mkv", 0.5))
+    assert 10 < len(frames) < 80
+    assert source.damage and "breaks off" in source.damage and f"{len(frames)} frames" in source.damage
+
+
+def test_garbage_inside_is_survived_and_repeatable(tmp_path: Path) -> None:
+    clip = media.garbled(media.video(tmp_path / "a.mp4", 80), tmp_path / "b.mp4", 0.4)
+    frames, source = read(clip)
+    assert len(frames) > 40
+    assert source.damage
+    again, _ = read(clip)
+    assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(frames, again, strict=True))
+
+
+def _cover_only(path: Path) -> Path:
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+        stream.disposition = av.stream.Disposition.attached_pic
+        sound = media._sound(out, 0.0)
+        frame = av.VideoFrame(64, 64, "yuvj420p")
+        for packet in [*stream.encode(frame), *stream.encode(None), *sound]:
+            out.mux(packet)
+    return path
+
+
+def test_each_refusal_has_its_own_line(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    text = tmp_path / "text.mp4"
+    text.write_text("ffconcat version 1.0\nfile a.mp4\n")
+    cases = {
+        tmp_path / "none.mp4": "does not exist",
+        empty: "is empty",
+        text: "not a video",
+        media.sound_only(tmp_path / "s.m4a"): "holds sound but no video",
+        _cover_only(tmp_path / "c.mp4"): "no video",
+    }
+    for path, line in cases.items():
+        with pytest.raises(SourceInvalid, match=line) as caught:
+            open_source(str(path))
+        assert path.name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind root")
+def test_unreadable_file(tmp_path: Path) -> None:
+    clip = media.video(tmp_path / "a.mp4")
+    clip.chmod(0)
+    with pytest.raises(SourceInvalid, match="permissions"):
+        open_source(str(clip))
+
+
+@pytest.mark.parametrize("text", ["concat:a|b", "lavfi:testsrc", "data:xx", "nosuch://host/x"])
+def test_foreign_schemes_are_refused(text: str) -> None:
+    with pytest.raises(SourceInvalid):
+        open_source(text)
+
+
+def test_folder_of_pictures(tmp_path: Path) -> None:
+    for number in (2, 10, 1):
+        media.video(tmp_path / f"{number}.png", 1, codec="png", pix_fmt="rgb24",
+                    tags=media.BT709)
+    (tmp_path / "11.png").write_bytes(b"broken")
+    frames, source = read(tmp_path)
+    assert len(frames) == 4
+    assert source.info.rate == 25
+    assert source.damage and "11.png" in source.damage
+    assert np.abs(frames[0].pixels.astype(int) - media.picture(0)).max() == 0
+    assert len(read(tmp_path / "*.png")[0]) == 4
+    assert len(read(str(tmp_path / "%d.png"), fps=Fraction(5))[0]) == 4
+
+
+def test_scene_has_the_motion_that_it_says() -> None:
+    frames, source = read("test:size=320x180,rate=30,frames=60")
+    assert [read_index(f.pixels) for f in frames] == list(range(60))
+    dx, dy = motion(40)
+    before, after = frames[40].pixels[120:150, 40:90], frames[41].pixels
+    assert np.array_equal(before, after[120 + dy : 150 + dy, 40 + dx : 90 + dx])
+    assert source.info.media is not None
+
+
+def test_every_source_file_keeps_the_contract() -> None:
+    for kind in sources.kinds():
+        module = __import__(f"pipeline.sources.{kind}", fromlist=["create"])
+        assert callable(module.create)
+        assert module.__doc__
