@@ -53,23 +53,29 @@ def main(arguments: list[str]) -> int:
     except StreamError as error:
         say(f"error: {error}")
         return error.exit_code
+    except KeyboardInterrupt:
+        say("interrupted before anything was painted")
+        return INTERRUPTED
     return conclude(report)
 
 
 def execute(plan: Plan, report_path: str | None) -> Report:
     """Run with progress; the report file is written however it ends."""
-    with ProgressView() as view:
-        pipeline = Pipeline(plan, view)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: pipeline.stop())
-        try:
-            return pipeline.run()
-        except StreamError as error:
+    pipeline = None
+    try:
+        with ProgressView() as view, Pipeline(plan, view) as pipeline:
+            # Ray has handlers of its own: ours come after its start.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: pipeline.stop())
+            pipeline.run()
+    except StreamError as error:
+        if pipeline:
             pipeline.report.error = str(error)
-            raise
-        finally:
-            if report_path:
-                pipeline.report.save(Path(report_path))
+        raise
+    finally:
+        if report_path and pipeline:
+            pipeline.report.save(Path(report_path))
+    return pipeline.report
 
 
 def conclude(report: Report) -> int:

@@ -8,6 +8,7 @@ output are still 0..n-1, once each, in order.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 
 from pipeline.errors import SourceInvalid
 from pipeline.frame import StreamInfo
@@ -41,7 +42,7 @@ class Plan:
 
 
 class Pipeline:
-    """One run of one plan. `stop()` may be called from a signal handler."""
+    """One run of one plan, as a context. `stop()` may be called from a signal handler."""
 
     def __init__(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
         self._plan, self._on_progress = plan, on_progress
@@ -59,32 +60,39 @@ class Pipeline:
         self._first_pts: int | None = None
         self._finished = False
 
+    def __enter__(self) -> "Pipeline":
+        """Start Ray, the pool and the stages."""
+        self._began = time.monotonic()
+        start_ray()
+        try:
+            self._make_pool()
+            self._start_stages()
+        except BaseException:
+            stop_ray()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End all processes. After an error, what was written stays under its temporary name."""
+        if not self._finished:
+            self._writer.ask("abandon", ENDING_S)
+        self._report.elapsed_s = time.monotonic() - self._began
+        self._report.peak_memory_mib["driver"] = peak_memory_mib()
+        stop_ray()
+        self._pool.close()
+
     def stop(self) -> None:
         """Take no new frames, complete the output with what is under way, end."""
         self._stopping = True
 
-    def run(self) -> Report:
-        """Until the output is complete. Raises a StreamError; `report` is true either way."""
-        began = time.monotonic()
-        self._began = began
-        start_ray()
-        self._make_pool()
-        try:
-            self._start_stages()
-            self._drive()
-        except BaseException:
-            self._abandon()
-            raise
-        finally:
-            self._report.elapsed_s = time.monotonic() - began
-            self._report.peak_memory_mib["driver"] = peak_memory_mib()
-            stop_ray()
-            self._pool.close()
-        return self._report
-
     @property
     def report(self) -> Report:
-        """The account so far."""
+        """The account so far; complete after the context has been left."""
         return self._report
 
     # -- building ------------------------------------------------------------------------------
@@ -112,7 +120,8 @@ class Pipeline:
 
     # -- the loop ------------------------------------------------------------------------------
 
-    def _drive(self) -> None:
+    def run(self) -> None:
+        """Until the output is complete. Raises a StreamError when it cannot be."""
         while not self._finished:
             if self._stopping:
                 self._cut_short()
@@ -276,11 +285,6 @@ class Pipeline:
         self._report.interrupted = True
         self._raw.give([t.slot for t in self._frames.take(self._frames.capacity)])
         self._total = self._handed
-
-    def _abandon(self) -> None:
-        """After an error: what was written stays readable under its temporary name."""
-        if hasattr(self, "_writer"):
-            self._writer.ask("abandon", ENDING_S)
 
     def _tell(self) -> None:
         total = self._total if self._total is not None else self._plan.info.frames
