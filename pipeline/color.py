@@ -1,6 +1,8 @@
 """The only place where YUV becomes RGB and RGB becomes YUV, with the matrix and the range that
 the stream is tagged with. Scaling happens in the same pass."""
 
+from typing import cast
+
 import av
 import numpy as np
 from av.video.codeccontext import VideoCodecContext
@@ -79,8 +81,7 @@ def to_rgb(frame: VideoFrame, tags: ColorTags, size: tuple[int, int] | None = No
         interpolation=_READING,
         threads=_THREADS,
     )
-    pixels: Pixels = rgb.to_ndarray()
-    return pixels
+    return cast(Pixels, rgb.to_ndarray())
 
 
 def to_yuv(pixels: Pixels, pix_fmt: str, tags: ColorTags) -> VideoFrame:

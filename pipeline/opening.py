@@ -125,7 +125,9 @@ def open_media(
     """Opens a file or URL within the limits, or raises SourceInvalid or SourceLost."""
     scheme = scheme_of(text) or "file"
     if scheme not in PROTOCOLS or (scheme != "file" and not urlsplit(text).netloc):
-        raise SourceInvalid(f"{shown(text)}: no such kind of input; known are {', '.join(PROTOCOLS)}")
+        raise SourceInvalid(
+            f"{shown(text)}: no such kind of input; known are {', '.join(PROTOCOLS)}"
+        )
     url = _local(text) if scheme == "file" else text
     limits = {
         "protocol_whitelist": PROTOCOLS[scheme],
@@ -152,7 +154,9 @@ def video_of(container: InputContainer, text: str) -> VideoStream:
         raise SourceInvalid(f"{shown(text)} holds {_content(container)} but no video")
     decodable = [s for s in streams if s.codec_context is not None]
     if not decodable:
-        raise SourceInvalid(f"{shown(text)} uses a codec this FFmpeg cannot decode; convert it first")
+        raise SourceInvalid(
+            f"{shown(text)} uses a codec this FFmpeg cannot decode; convert it first"
+        )
     stream = decodable[0]
     check_size(stream.width, stream.height, text)
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}

@@ -1,10 +1,13 @@
 """Sound, subtitles, chapters and metadata of the source, copied beside the video as it is
 written. Trouble in them is a notice and never stops the video."""
 
+from __future__ import annotations
+
 import errno
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
@@ -12,7 +15,6 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
-from av.subtitles.stream import SubtitleStream
 
 from pipeline.errors import SourceError
 from pipeline.frame import StreamInfo
@@ -41,7 +43,7 @@ class _Track:
         self._last_dts: int | None = None
         self.lost = 0
 
-    def packets(self, packet: Packet) -> Iterator[Packet]:
+    def packets(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """What to write for `packet` of the source, its time counted from the video's time 0."""
         if self._recode:
             yield from self._recoded(packet)
@@ -56,7 +58,7 @@ class _Track:
         packet.stream = self.target
         yield packet
 
-    def _recoded(self, packet: Packet) -> Iterator[Packet]:
+    def _recoded(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         assert isinstance(self.target, AudioStream)
         for frame in packet.decode():
             assert isinstance(frame, AudioFrame)
@@ -64,7 +66,7 @@ class _Track:
                 frame.pts -= self._shift
             yield from self.target.encode(frame)
 
-    def flush(self) -> Iterator[Packet]:
+    def flush(self) -> Iterator[Packet[Any]]:
         """What a re-encoder still holds."""
         if self._recode and isinstance(self.target, AudioStream):
             yield from self.target.encode(None)
@@ -80,8 +82,8 @@ class Sound:
         self._end_s = info.media_end_s
         self._tracks: dict[int, _Track] = {}
         self._media: InputContainer | None = None
-        self._ahead: Packet | None = None
-        self._packets: Iterator[Packet] = iter(())
+        self._ahead: Packet[Any] | None = None
+        self._packets: Iterator[Packet[Any]] = iter(())
         self._failed = 0
         if info.media is not None:
             self._open(info.media)
@@ -118,12 +120,16 @@ class Sound:
                 target = self._encoder(stream)
                 self._note(f"sound is encoded again: {name} does not go into this kind of file")
             else:
-                self._note(f"subtitles ({name}) are left out: they do not go into this kind of file")
+                self._note(
+                    f"subtitles ({name}) are left out: they do not go into this kind of file"
+                )
                 return
         except _DAMAGE:
             self._note(f"{kind} ({name}) cannot be written to this kind of file; left out")
             return
-        target.metadata.update({k: v for k, v in stream.metadata.items() if k in ("language", "title")})
+        target.metadata.update(
+            {k: v for k, v in stream.metadata.items() if k in ("language", "title")}
+        )
         target.disposition = stream.disposition
         self._tracks[stream.index] = _Track(stream, target, not fits, self._start_s)
 
@@ -166,7 +172,7 @@ class Sound:
         except _DAMAGE:
             self._notices.append("the sound could not be sought; it is read from the beginning")
 
-    def _read(self, media: InputContainer) -> Iterator[Packet]:
+    def _read(self, media: InputContainer) -> Iterator[Packet[Any]]:
         """The packets in the wanted part of the source, as many as can be read."""
         streams = [track.source for track in self._tracks.values()]
         for _ in range(_RETRIES):
@@ -180,7 +186,7 @@ class Sound:
             except _DAMAGE:
                 self._failed += 1
 
-    def _is_wanted(self, packet: Packet) -> bool:
+    def _is_wanted(self, packet: Packet[Any]) -> bool:
         pts = packet.pts if packet.pts is not None else packet.dts
         assert pts is not None
         time_s = float(pts * packet.time_base)
@@ -209,7 +215,7 @@ class Sound:
             self._ahead = None
             self._write(packet)
 
-    def _write(self, packet: Packet) -> None:
+    def _write(self, packet: Packet[Any]) -> None:
         track = self._tracks[packet.stream_index]
         try:
             for ready in track.packets(packet):

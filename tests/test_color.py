@@ -38,7 +38,9 @@ def test_known_value_of_bt709_red() -> None:
     assert [bytes(plane)[0] for plane in frame.planes] == [63, 102, 240]
 
 
-@pytest.mark.parametrize(("height", "matrix"), [(480, "smpte170m"), (576, "smpte170m"), (720, "bt709")])
+@pytest.mark.parametrize(
+    ("height", "matrix"), [(480, "smpte170m"), (576, "smpte170m"), (720, "bt709")]
+)
 def test_untagged_is_guessed_from_the_lines(height: int, matrix: str) -> None:
     tags = color.tags_of(av.VideoFrame(1280, height, "yuv420p"))
     assert (tags.matrix, tags.range) == (matrix, "tv")

@@ -87,9 +87,7 @@ def test_ffv1_is_lossless(tmp_path: Path) -> None:
 def test_variable_rate_and_tags_survive(tmp_path: Path) -> None:
     ticks = [0, 40, 50, 200, 210, 900, 1900, 1901]
     tags = ColorTags("smpte170m", "pc", "smpte170m", "smpte170m")
-    clip = media.video(
-        tmp_path / "a.mkv", 8, pts=ticks, time_base=Fraction(1, 1000), tags=tags
-    )
+    clip = media.video(tmp_path / "a.mkv", 8, pts=ticks, time_base=Fraction(1, 1000), tags=tags)
     out = tmp_path / "out.mp4"
     copy(str(clip), out)
     assert times(out) == [Fraction(t, 1000) for t in ticks]
@@ -224,7 +222,10 @@ def test_full_disk_leaves_a_playable_part(tmp_path: Path, suffix: str) -> None:
     code = f"from tests.test_sinks import _fill_the_disk; _fill_the_disk({str(out)!r})"
     child = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "SinkError" in child.stderr
     assert "disk is full" in child.stderr.splitlines()[-1]

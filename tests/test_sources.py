@@ -37,7 +37,7 @@ def test_frames_keep_their_times(tmp_path: Path) -> None:
 def test_variable_rate_stays_variable(tmp_path: Path) -> None:
     times = [0, 40, 50, 200, 210, 900]
     clip = media.video(tmp_path / "a.mkv", 6, pts=times, time_base=Fraction(1, 1000))
-    frames, source = read(clip)
+    frames, _source = read(clip)
     assert [f.pts for f in frames] == times
     even, _ = read(clip, fps=Fraction(10))
     assert [f.pts for f in even] == list(range(len(even)))
@@ -96,7 +96,15 @@ def test_truncated_file_says_so_and_gives_what_is_there(tmp_path: Path) -> None:
     whole = media.video(tmp_path / "a.mkv", 80)
     frames, source = read(media.truncated(whole, tmp_path / "b.mkv", 0.5))
     assert 10 < len(frames) < 80
-    assert source.damage and "breaks off" in source.damage and f"{len(frames)} frames" in source.damage
+    assert (
+        source.damage
+    )
+    assert (
+        "breaks off" in source.damage
+    )
+    assert (
+        f"{len(frames)} frames" in source.damage
+    )
 
 
 def test_garbage_inside_is_survived_and_repeatable(tmp_path: Path) -> None:
@@ -155,13 +163,13 @@ def test_foreign_schemes_are_refused(text: str) -> None:
 
 def test_folder_of_pictures(tmp_path: Path) -> None:
     for number in (2, 10, 1):
-        media.video(tmp_path / f"{number}.png", 1, codec="png", pix_fmt="rgb24",
-                    tags=media.BT709)
+        media.video(tmp_path / f"{number}.png", 1, codec="png", pix_fmt="rgb24", tags=media.BT709)
     (tmp_path / "11.png").write_bytes(b"broken")
     frames, source = read(tmp_path)
     assert len(frames) == 4
     assert source.info.rate == 25
-    assert source.damage and "11.png" in source.damage
+    assert source.damage is not None
+    assert "11.png" in source.damage
     assert np.abs(frames[0].pixels.astype(int) - media.picture(0)).max() == 0
     assert len(read(tmp_path / "*.png")[0]) == 4
     assert len(read(str(tmp_path / "%d.png"), fps=Fraction(5))[0]) == 4

@@ -1,11 +1,14 @@
 """Encoding in chunks that stand alone: each chunk of one GOP gets a fresh encoder, so its bytes
 depend on its own frames only, and a chunk encoded again after a crash is the same."""
 
+from __future__ import annotations
+
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from av.codec.context import CodecContext
 from av.packet import Packet
@@ -100,7 +103,7 @@ class ChunkEncoder:
         self._context: VideoCodecContext | None = None
         self._count = 0
 
-    def encode(self, picture: VideoFrame) -> Iterator[Packet]:
+    def encode(self, picture: VideoFrame) -> Iterator[Packet[Any]]:
         """The packets that are ready once `picture` is taken; all of them at a chunk's end."""
         if self._context is None:
             self._context = self._fresh()
@@ -109,7 +112,7 @@ class ChunkEncoder:
         if self._count == self._recipe.chunk:
             yield from self.flush()
 
-    def flush(self) -> Iterator[Packet]:
+    def flush(self) -> Iterator[Packet[Any]]:
         """The rest of the chunk."""
         context, self._context, self._count = self._context, None, 0
         if context is not None:
@@ -142,7 +145,7 @@ class DecodeOrder:
             self._started = True
         self._times.append(pts)
 
-    def stamp(self, packets: Iterable[Packet]) -> Iterator[Packet]:
+    def stamp(self, packets: Iterable[Packet[Any]]) -> Iterator[Packet[Any]]:
         """The packets in decoding order, stamped."""
         for packet in packets:
             packet.dts = self._times.popleft()
@@ -151,7 +154,7 @@ class DecodeOrder:
             packet.duration = self._step
             yield packet
 
-    def end(self, last: Packet) -> None:
+    def end(self, last: Packet[Any]) -> None:
         """Lets the last packet last until the last frame has been shown: MP4 counts its length in
         decoding times, and hides frames beyond it."""
         assert last.dts is not None

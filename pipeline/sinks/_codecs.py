@@ -2,8 +2,8 @@
 
 import os
 from dataclasses import dataclass, field
-from functools import cache
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 
 import av
@@ -58,7 +58,10 @@ class Container:
 CODINGS = {
     "h264": Coding("libx264", {"preset": "veryfast"}, odd_pix_fmt="yuv444p"),
     "hevc": Coding(
-        "libx265", {"preset": "veryfast", "x265-params": "log-level=error"}, "crf", 20,
+        "libx265",
+        {"preset": "veryfast", "x265-params": "log-level=error"},
+        "crf",
+        20,
         odd_pix_fmt="yuv444p",
     ),
     "vp9": Coding("libvpx-vp9", {"deadline": "good", "cpu-used": "5", "row-mt": "1"}, "crf", 24),
@@ -66,6 +69,7 @@ CODINGS = {
     "ffv1": Coding("ffv1", {"level": "3", "g": "1", "slicecrc": "1"}, None, pix_fmt="bgr0"),
     "prores": Coding("prores_ks", {"profile": "3"}, None, pix_fmt="yuv422p10le"),
     "mpeg4": Coding("mpeg4", {}, "qscale", 3),
+    "mjpeg": Coding("mjpeg", {"strict": "unofficial"}, "qscale", 3),
     "gif": Coding("gif", {}, None, pix_fmt="rgb8"),
 }
 _MOV = {

@@ -1,9 +1,12 @@
 """Video packets and the sound of the source into one container, interleaved by time."""
 
+from __future__ import annotations
+
 import errno
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from av.codec.context import CodecContext
 from av.error import FFmpegError
@@ -39,12 +42,13 @@ def failures(final: Path) -> Iterator[None]:
 
 
 def reorder_depth(recipe: Recipe) -> int:
-    """How many frames later a packet is shown than it is decoded, at most."""
+    """How many frames later a packet is shown than it is decoded, at most. x265 does not tell;
+    it and its kind use two."""
     context = CodecContext.create(recipe.coding.encoder, "w")
     assert isinstance(context, VideoCodecContext)
     set_up(context, recipe)
     context.open()
-    return context.reorder_depth
+    return max(context.reorder_depth, 2 if context.codec.reorder else 0)
 
 
 class Muxer:
@@ -57,7 +61,7 @@ class Muxer:
         self._stream = stream
         self._base = recipe.time_base
         self._sound = sound
-        self._held: Packet | None = None
+        self._held: Packet[Any] | None = None
         self._order = DecodeOrder(reorder_depth(recipe), recipe.step)
         if out.container.format.name in ("mp4", "mov") and recipe.coding.encoder in _TAGS:
             stream.codec_context.codec_tag = _TAGS[recipe.coding.encoder]
@@ -66,7 +70,7 @@ class Muxer:
         """Notes the time of the next frame in showing order."""
         self._order.shown(pts)
 
-    def mux(self, packets: Iterable[Packet]) -> None:
+    def mux(self, packets: Iterable[Packet[Any]]) -> None:
         """Writes packets of the encoder, in decoding order, all but the newest."""
         for packet in self._order.stamp(packets):
             self._write_held()
@@ -82,7 +86,7 @@ class Muxer:
             self._sound.until(packet.dts * self._base)
         self._out.container.mux(packet)
 
-    def copy(self, chunk: list[Packet]) -> None:
+    def copy(self, chunk: list[Packet[Any]]) -> None:
         """Writes one whole chunk of packets read from a part file."""
         for packet in chunk:
             assert packet.pts is not None
@@ -141,9 +145,10 @@ class PartWriter:
 
     def finish(self, whole: bool = True) -> None:
         """Writes what the encoder still holds and closes the file."""
-        try:
-            self._muxer.mux(self._encoder.flush())
-        except FAILURES:
-            self._muxer.release()
-            raise
+        self._muxer.mux(self._encoder.flush())
         self._muxer.close(whole)
+
+    def drop(self) -> None:
+        """Closes the files after a failure; what was written stays."""
+        with suppress(*FAILURES):
+            self._muxer.release()

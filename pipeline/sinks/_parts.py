@@ -1,16 +1,18 @@
 """Part files: what a sink writes before it has finished, and how parts become one file."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
-from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError
 from pipeline.opening import open_media, video_of
@@ -91,7 +93,7 @@ def readable_packets(path: Path) -> int:
         return 0
 
 
-def video_packets(media: InputContainer, name: str) -> Iterator[Packet]:
+def video_packets(media: InputContainer, name: str) -> Iterator[Packet[Any]]:
     """The video packets that are whole, up to the first that is not."""
     try:
         for packet in media.demux(video_of(media, name)):

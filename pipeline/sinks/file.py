@@ -1,15 +1,17 @@
 """A video file: encoded in restartable chunks, with the sound of the source, under a .part name
 until it is complete."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from av.packet import Packet
-from av.video.stream import VideoStream
 
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
@@ -94,11 +96,23 @@ class FileSink:
         """Encodes `frame` unless it was taken before."""
         if not check_order(frame, self.next_index):
             return
-        with failures(self._final):
+        with self._guarded():
             if self._writer is None:
                 self._writer = self._start(part_path(self._final, self._first))
             self._writer.write(frame)
         self.next_index += 1
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Maps failures; after one the part is closed as it is."""
+        try:
+            with failures(self._final):
+                yield
+        except SinkError:
+            writer, self._writer = self._writer, None
+            if writer is not None:
+                writer.drop()
+            raise
 
     def _start(self, path: Path) -> PartWriter:
         sound = self._options.sound and self._first == 0
@@ -109,7 +123,7 @@ class FileSink:
         """Completes the file: by renaming, or by joining the parts."""
         if self.next_index == 0:
             raise SinkError(f"{self._final}: there was not one frame to write")
-        with failures(self._final):
+        with self._guarded():
             if self._writer is not None:
                 self._writer.finish()
                 self._writer = None
@@ -136,7 +150,7 @@ class FileSink:
             muxer.close()
         return path
 
-    def _chunks(self) -> Iterator[list[Packet]]:
+    def _chunks(self) -> Iterator[list[Packet[Any]]]:
         """The packets of one chunk at a time, in decoding order."""
         for path, count in self._parts.items():
             with open_media(str(path)) as media:
@@ -146,7 +160,7 @@ class FileSink:
 
     def abandon(self) -> None:
         """Closes the part, so that it stays as it is."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            with failures(self._final):
-                writer.finish(whole=False)
+        with self._guarded():
+            if self._writer is not None:
+                self._writer.finish(whole=False)
+                self._writer = None

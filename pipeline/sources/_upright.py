@@ -1,8 +1,10 @@
 """Which way up a picture is, from its display matrix or EXIF tag."""
 
 import struct
+from typing import cast
 
 import numpy as np
+from av.buffer import Buffer
 from av.video.frame import VideoFrame
 
 from pipeline.frame import Pixels
@@ -13,7 +15,7 @@ def turn_of(frame: VideoFrame) -> tuple[int, bool]:
     side = frame.side_data.get("DISPLAYMATRIX")
     if side is None:
         return 0, False
-    a, b, _, c, d = struct.unpack("<5i", bytes(side)[:20])
+    a, b, _, c, d = struct.unpack("<5i", memoryview(cast(Buffer, side))[:20])
     mirrored = a * d - b * c < 0
     if mirrored:
         a, c = -a, -c

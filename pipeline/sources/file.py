@@ -1,12 +1,14 @@
 """Any file that FFmpeg reads: its first real video stream, upright, with its own time stamps."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -40,7 +42,7 @@ class _Faults:
     first_s: float | None = None
     broke_off: bool = False
 
-    def at(self, packet: Packet) -> None:
+    def at(self, packet: Packet[Any]) -> None:
         """Counts one damaged packet."""
         self.packets += 1
         if self.first_s is None and packet.pts is not None:
@@ -72,7 +74,7 @@ def _decoded(
         faults.broke_off = True
 
 
-def _pictures(packet: Packet, faults: _Faults | None) -> Iterator[VideoFrame]:
+def _pictures(packet: Packet[Any], faults: _Faults | None) -> Iterator[VideoFrame]:
     try:
         pictures = packet.decode()
     except _DAMAGE:
@@ -112,7 +114,9 @@ class FileSource:
     def _probe(self, container: InputContainer, stream: VideoStream) -> None:
         first = next(_decoded(container, stream, _Faults()), None)
         if first is None:
-            raise SourceInvalid(f"{shown(self._text)}: not one frame can be decoded; is it damaged?")
+            raise SourceInvalid(
+                f"{shown(self._text)}: not one frame can be decoded; is it damaged?"
+            )
         check_size(first.width, first.height, self._text)
         self._turn = turn_of(first)
         self._tags = tags_of(first)

@@ -119,7 +119,9 @@ class ImagesSource:
             pixels = self._picture(index, bad)
             yield Frame(index, index, self.info.time_base, pixels)
         if bad:
-            self.damage = f"{len(bad)} pictures cannot be read, first {bad[0]}; shown as their neighbour"
+            self.damage = (
+                f"{len(bad)} pictures cannot be read, first {bad[0]}; shown as their neighbour"
+            )
 
     def _picture(self, index: int, bad: list[Path]) -> Pixels:
         size = (self.info.width, self.info.height)

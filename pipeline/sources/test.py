@@ -34,7 +34,9 @@ def parse(text: str) -> tuple[int, int, Fraction, int]:
     for item in filter(None, text.partition(":")[2].split(",")):
         key, _, value = item.partition("=")
         if key not in ("size", "rate", "frames", "duration"):
-            raise SourceInvalid(f"{text}: unknown key {key}; known are size, rate, frames, duration")
+            raise SourceInvalid(
+                f"{text}: unknown key {key}; known are size, rate, frames, duration"
+            )
         values[key] = value
     try:
         width, height = (int(side) for side in values["size"].split("x"))
@@ -42,8 +44,10 @@ def parse(text: str) -> tuple[int, int, Fraction, int]:
         duration = Fraction(values.get("duration", "10"))
         frames = int(values.get("frames", round(duration * rate)))
     except (ValueError, ZeroDivisionError):
-        raise SourceInvalid(f"{text}: write it like test:size=1280x720,rate=30,frames=300") from None
-    if not (0 < rate <= 1000 and 0 < frames and 0 < width <= 7680 and 0 < height <= 4320):
+        raise SourceInvalid(
+            f"{text}: write it like test:size=1280x720,rate=30,frames=300"
+        ) from None
+    if not (0 < rate <= 1000 and frames > 0 and 0 < width <= 7680 and 0 < height <= 4320):
         raise SourceInvalid(f"{text}: rate 1 to 1000, at least 1 frame, at most 7680x4320")
     return width, height, rate, frames
 
@@ -141,8 +145,15 @@ class TestSource:
         self._shapes(picture, index)
         if self._is_flash(index):
             picture[height // 4 : height // 2, width // 4 : width // 2] = 255
-        cv2.putText(picture, f"{index:06d}", (width // 40, height - height // 20),
-                    cv2.FONT_HERSHEY_SIMPLEX, height / 360, (255, 255, 255), max(1, height // 240))
+        cv2.putText(
+            picture,
+            f"{index:06d}",
+            (width // 40, height - height // 20),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            height / 360,
+            (255, 255, 255),
+            max(1, height // 240),
+        )
         _strip(picture, index)
         return picture
 
