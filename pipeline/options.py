@@ -65,6 +65,8 @@ def add_options(parser: argparse.ArgumentParser, schema: type) -> None:
     """An option for each field of the dataclass; what the user leaves out is left out."""
     for field in dataclasses.fields(schema):
         kind, many = _kind(schema, field)
+        if kind is dict:
+            continue  # tables are for config files
         about: dict[str, Any] = {"help": _help(field), "default": argparse.SUPPRESS}
         name = "--" + field.name.replace("_", "-")
         if kind is bool:

@@ -23,6 +23,8 @@ class Report:
     elapsed_s: float = 0.0
     first_frame_s: float | None = None
     """From the start to the first frame written."""
+    ending_s: float = 0.0
+    """From the last frame written to the end: joining, renaming, stopping."""
     restarts: dict[str, int] = field(default_factory=dict)
     peak_memory_mib: dict[str, float] = field(default_factory=dict)
     """Resident size of each process at its largest; pool frames count where they are touched."""

@@ -59,10 +59,10 @@ class Pipeline:
         self._at_writer: dict[int, Ticket] = {}
         self._first_pts: int | None = None
         self._finished = False
+        self._began = self._last_s = time.monotonic()
 
     def __enter__(self) -> "Pipeline":
         """Start Ray, the pool and the stages."""
-        self._began = time.monotonic()
         start_ray()
         try:
             self._make_pool()
@@ -81,7 +81,9 @@ class Pipeline:
         """End all processes. After an error, what was written stays under its temporary name."""
         if not self._finished:
             self._writer.ask("abandon", ENDING_S)
-        self._report.elapsed_s = time.monotonic() - self._began
+        now = time.monotonic()
+        self._report.elapsed_s = now - self._began
+        self._report.ending_s = now - self._last_s
         self._report.peak_memory_mib["driver"] = peak_memory_mib()
         stop_ray()
         self._pool.close()
@@ -230,6 +232,7 @@ class Pipeline:
             duration = 1 / self._plan.info.rate if self._plan.info.rate else 0
             past = (ticket.pts - self._first_pts) * ticket.time_base + duration
             self._report.media_s = max(self._report.media_s, float(past))
+            self._last_s = time.monotonic()
         self._done.give([t.slot for t in work.tickets])
         self._written = work.next_index
         self._report.frames_out = max(self._report.frames_out, self._written)

@@ -1,8 +1,9 @@
 """The training loop: resumes from its checkpoint, logs to TensorBoard, writes sample sheets."""
 
 import time
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,55 +16,10 @@ import models
 from training import losses
 from training.data import Pictures, second_view
 from training.loss_network import LossNetwork, load_loss_network
+from training.options import TrainingOptions
 from training.sheet import write_sheet
 
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """All settings of a run; configs/train_compact.yaml says what each means."""
-
-    model: str = "compact"
-    content: list[str] = field(default_factory=list)
-    style: list[str] = field(default_factory=list)
-    vgg: str = "torchvision"
-    deep: str | None = None
-    out: str = "runs/compact"
-    init: str | None = None
-    seed: int = 1
-    steps: int = 20000
-    batch: int = 4
-    side: int = 160
-    short_side: int = 288
-    closest: float = 0.55
-    rate: float = 1e-3
-    warmup: int = 200
-    decay: float = 0.3
-    average: float = 0.999
-    precision: str = "bfloat16"
-    content_layers: dict[str, float] = field(default_factory=dict)
-    style_layers: dict[str, float] = field(default_factory=dict)
-    covariance_layers: dict[str, float] = field(default_factory=dict)
-    nearest_layers: dict[str, float] = field(default_factory=dict)
-    content_weight: float = 1.0
-    style_weight: float = 3.0
-    covariance_weight: float = 0.3
-    nearest_weight: float = 1.0
-    identity_weight: float = 4.0
-    consistency_weight: float = 4.0
-    range_weight: float = 10.0
-    sample_every: int = 500
-    save_every: int = 250
-
-    @property
-    def layers(self) -> list[str]:
-        """Every layer that some loss needs, shallow first."""
-        used = {
-            *self.content_layers,
-            *self.style_layers,
-            *self.covariance_layers,
-            *self.nearest_layers,
-        }
-        return sorted(used)
+Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Trainer:
@@ -172,7 +128,7 @@ class Trainer:
             kept = self.network(content, list(o.content_layers))
         have = self.network(painted, o.layers)
 
-        def summed(layers: dict[str, float], loss, target: dict[str, Tensor]) -> Tensor:
+        def summed(layers: dict[str, float], loss: Loss, target: dict[str, Tensor]) -> Tensor:
             parts = [weight * loss(have[n], target[n]) for n, weight in layers.items()]
             return torch.stack(parts).sum() / sum(layers.values())
 
@@ -183,7 +139,7 @@ class Trainer:
             "nearest": summed(o.nearest_layers, losses.nearest_loss, wanted),
         }
 
-    def _autocast(self):
+    def _autocast(self) -> AbstractContextManager[object]:
         if self.options.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.options.precision))
@@ -204,7 +160,7 @@ class Trainer:
         part.replace(self.out / "checkpoint.pt")
         weights = {k: v.half().contiguous() for k, v in self.shadow.state_dict().items()}
         about = {k: str(v) for k, v in asdict(self.options).items()} | {"step": str(self.step)}
-        for private in ("content", "style", "vgg", "deep", "out"):
+        for private in ("content", "style", "vgg", "deep", "out", "init"):
             about.pop(private)
         save_file(weights, self.out / "weights.safetensors", metadata=about)
 

@@ -1,0 +1,24 @@
+"""python -m benchmarks [NAME ...]: speed and memory as ratios, all taken in this one run."""
+
+import sys
+
+from benchmarks import memory, stream, transport
+
+ALL = {"stream": stream.measure, "transport": transport.measure, "memory": memory.measure}
+
+
+def main(names: list[str]) -> int:
+    """Run the named benchmarks, or all; print one table row for each figure."""
+    unknown = [n for n in names if n not in ALL]
+    if unknown:
+        print(f"no benchmark {', '.join(unknown)}: there is {', '.join(ALL)}", file=sys.stderr)
+        return 2
+    print(f"{'figure':58}{'measured':>12}  {'wanted'}")
+    for name in names or ALL:
+        for row in ALL[name]():
+            print(f"{row.figure:58}{row.value:>12.3g}  {row.wanted}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
