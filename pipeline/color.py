@@ -71,6 +71,17 @@ def output_tags(tags: ColorTags) -> ColorTags:
     return tags
 
 
+def _tone(tags: ColorTags) -> str:
+    """Maps HDR to what an SDR screen can show; nothing for other video."""
+    if tags.transfer not in HDR:
+        return ""
+    primaries = tags.primaries or "bt2020"
+    return (
+        f":in_transfer={tags.transfer}:in_primaries={primaries}"
+        ":out_transfer=bt709:out_primaries=bt709:intent=perceptual"
+    )
+
+
 @lru_cache(maxsize=4)
 def _reader(
     form: str, width: int, height: int, tags: ColorTags, out_width: int, out_height: int
@@ -79,13 +90,15 @@ def _reader(
     reading but not when writing, and so shift it by half a pixel on the way through."""
     graph = Graph()
     graph.threads = _THREADS
-    source = graph.add_buffer(width=width, height=height, format=form, time_base=Fraction(1, 1000))
+    source = graph.add_buffer(
+        width=width, height=height, format=av.VideoFormat(form), time_base=Fraction(1, 1000)
+    )
     steps = [
         graph.add(
             "scale",
             f"{out_width}:{out_height}:flags=bicubic+accurate_rnd+full_chroma_int"
             f":in_color_matrix={_FILTER_MATRIX.get(tags.matrix, 'bt601')}"
-            f":in_range={tags.range}:out_range=pc",
+            f":in_range={tags.range}:out_range=pc{_tone(tags)}",
         ),
         graph.add("format", "rgb24"),
         graph.add("buffersink"),

@@ -53,7 +53,6 @@ PROTOCOLS = {
 }
 """What a URL of each scheme may open, itself included."""
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 _MAPPED = (FFmpegError, OSError, IndexError, UnicodeDecodeError, MemoryError, ValueError)
 _GONE = {errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EPIPE}
 
@@ -66,14 +65,24 @@ def scheme_of(text: str) -> str:
 
 def shown(text: str) -> str:
     """`text` as it may be printed: no user, no password, no query, no stream key."""
-    if scheme_of(text) not in PROTOCOLS or "://" not in text:
+    if "://" not in text or scheme_of(text) == "file":
         return text
-    bare = _CREDENTIALS.sub("", text).split("?")[0].split("#")[0]
-    scheme, _, rest = bare.partition("://")
+    scheme, _, rest = text.partition("://")
+    rest = re.split(r"[?#]", _without_user(rest))[0]
     host, _, path = rest.partition("/")
     if scheme.lower().startswith("rtmp") and "/" in path:
         path = path.rsplit("/", 1)[0] + "/..."
     return f"{scheme}://{host}" + (f"/{path}" if path else "")
+
+
+def _without_user(rest: str) -> str:
+    """What follows user:password@, even where the password holds / ? # or @ as they are."""
+    authority = re.split(r"[/?#]", rest)[0]
+    if "@" in authority:
+        return rest[authority.rindex("@") + 1 :]
+    port = authority.rpartition(":")[2]
+    odd_port = ":" in authority and not port.isdigit() and not authority.endswith("]")
+    return rest.rpartition("@")[2] if odd_port and "@" in rest else rest
 
 
 @contextmanager

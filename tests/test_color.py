@@ -59,6 +59,15 @@ def test_hdr_and_rgb_are_tagged_as_sdr() -> None:
     assert color.output_tags(ColorTags("rgb", "pc")).matrix == "bt709"
 
 
+def test_hdr_is_mapped_without_clipping() -> None:
+    tags = ColorTags("bt2020nc", "tv", "bt2020", "smpte2084")
+    ramp = np.repeat(np.linspace(0, 255, 64).astype(np.uint8)[None, :, None], 64, 0).repeat(3, 2)
+    mapped = color.to_rgb(color.to_yuv(ramp, "yuv420p10le", tags), tags)[32, :, 1].astype(int)
+    assert (np.diff(mapped) >= 0).all()
+    assert len(np.unique(mapped)) > 40
+    assert mapped[0] < 10
+
+
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
 @pytest.mark.parametrize("tags", TAGS[:4], ids=lambda t: f"{t.matrix}-{t.range}")
 @pytest.mark.parametrize(

@@ -36,7 +36,10 @@ def copy(text: str, out: Path, stop: int | None = None, **options: object) -> li
 
 def killed(text: str, out: Path, stop: int) -> None:
     """Runs `copy` in a child that is killed after `stop` frames."""
-    code = f"from pathlib import Path; from tests.test_sinks import copy; copy({text!r}, Path({str(out)!r}), {stop})"
+    code = (
+        "from pathlib import Path; from tests.test_sinks import copy; "
+        f"copy({text!r}, Path({str(out)!r}), {stop})"
+    )
     child = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False)
     assert child.returncode == -signal.SIGKILL
 
@@ -109,6 +112,16 @@ def test_sound_is_copied_with_its_offset(tmp_path: Path, suffix: str) -> None:
     assert starts[0] == pytest.approx(starts[1], abs=0.001)
     before = [p[4] for p in packets(clip) if p[0] == 1]
     assert [p[4] for p in packets(out) if p[0] == 1] == before
+
+
+def test_damaged_sound_never_stops_the_video(tmp_path: Path) -> None:
+    clip = media.video(tmp_path / "a.mp4", 50, sound_at_s=0.0)
+    for number in range(8):
+        media.garbled(clip, clip, 0.1 + number / 12, 60)
+    out = tmp_path / "out.mkv"
+    copy(str(clip), out)
+    with open_source(str(clip)) as source:
+        assert len(times(out)) == len(list(source.frames()))
 
 
 def test_foreign_sound_is_encoded_again_with_a_notice(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Sources through their public door: times, rotation, damage, refusals, repeatability."""
 
 import os
+import struct
+import zlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import numpy as np
 import pytest
 
 from pipeline import sources
-from pipeline.errors import SourceInvalid
+from pipeline.errors import SourceError, SourceInvalid
 from pipeline.frame import Frame
+from pipeline.opening import open_media, shown
 from pipeline.sources import SourceOptions, open_source
 from pipeline.sources.test import motion, read_index
 from tests import media
@@ -96,15 +99,9 @@ def test_truncated_file_says_so_and_gives_what_is_there(tmp_path: Path) -> None:
     whole = media.video(tmp_path / "a.mkv", 80)
     frames, source = read(media.truncated(whole, tmp_path / "b.mkv", 0.5))
     assert 10 < len(frames) < 80
-    assert (
-        source.damage
-    )
-    assert (
-        "breaks off" in source.damage
-    )
-    assert (
-        f"{len(frames)} frames" in source.damage
-    )
+    assert source.damage
+    assert "breaks off" in source.damage
+    assert f"{len(frames)} frames" in source.damage
 
 
 def test_garbage_inside_is_survived_and_repeatable(tmp_path: Path) -> None:
@@ -159,6 +156,40 @@ def test_unreadable_file(tmp_path: Path) -> None:
 def test_foreign_schemes_are_refused(text: str) -> None:
     with pytest.raises(SourceInvalid):
         open_source(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://admin:s3cret@127.0.0.1:1/live",
+        "rtsp://admin:p@ss:s3cret@127.0.0.1:1/live",
+        "rtsp://admin:s3cret/x@127.0.0.1:1/live",
+        "rtsp://admin:s3cret?x#y@127.0.0.1:1/live",
+        "http://127.0.0.1:1/a.mp4?token=s3cret",
+        "rtmp://127.0.0.1:1/app/s3cret",
+    ],
+)
+def test_credentials_are_never_shown(url: str) -> None:
+    assert "s3cret" not in shown(url)
+    assert "127.0.0.1" in shown(url)
+    with pytest.raises(SourceError) as caught:
+        open_media(url, timeout_s=1)
+    assert "s3cret" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+
+
+def test_picture_bomb_is_refused(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb.png"
+    head = struct.pack(">IIBBBBB", 12_000, 12_000, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(12_000 * 3 + 1) * 100)
+    chunks = [(b"IHDR", head), (b"IDAT", rows), (b"IEND", b"")]
+    body = b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
+    bomb.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    with pytest.raises(SourceInvalid, match=r"bomb\.png"):
+        open_source(str(bomb))
 
 
 def test_folder_of_pictures(tmp_path: Path) -> None:

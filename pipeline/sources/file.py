@@ -168,7 +168,7 @@ class FileSource:
             self.notices.append("the video is interlaced; its frames are used as they are")
         if self._tags.transfer in HDR:
             kind = HDR[self._tags.transfer or ""]
-            self.notices.append(f"the video is HDR ({kind}); it is shown as SDR")
+            self.notices.append(f"the video is HDR ({kind}); its brightness is mapped to SDR")
         if any(s.pix_fmt and "yuva" in s.pix_fmt for s in [stream]):
             self.notices.append("the video has transparency, which is ignored")
 
