@@ -38,6 +38,7 @@ _FILTER_MATRIX |= {"bt2020nc": "bt2020", "bt2020c": "bt2020"}
 _WRITING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 _THREADS = 2
 _SD_LINES = 576
+_UNSPECIFIED = 2
 
 _reformatter = VideoReformatter()
 
@@ -112,6 +113,8 @@ def _reader(
 def to_rgb(frame: VideoFrame, tags: ColorTags, size: tuple[int, int] | None = None) -> Pixels:
     """Full-range RGB of (width, height) px, as `ffmpeg` converts it with exact rounding."""
     width, height = size or (frame.width, frame.height)
+    if tags.transfer not in HDR:  # reserved values, which real files carry, would be refused
+        frame.color_trc = frame.color_primaries = _UNSPECIFIED
     graph = _reader(frame.format.name, frame.width, frame.height, tags, width, height)
     graph.vpush(frame)
     rgb = graph.vpull()
@@ -140,7 +143,7 @@ def to_yuv(pixels: Pixels, pix_fmt: str, tags: ColorTags) -> VideoFrame:
 
 def tag(target: VideoFrame | VideoStream | VideoCodecContext, tags: ColorTags) -> None:
     """Writes the tags on a frame, or on a stream before its header."""
-    target.colorspace = _MATRIX.get(tags.matrix, 2)
+    target.colorspace = _MATRIX.get(tags.matrix, _UNSPECIFIED)
     target.color_range = _RANGE[tags.range]
-    target.color_primaries = _PRIMARIES.get(tags.primaries or "", 2)
-    target.color_trc = _TRANSFER.get(tags.transfer or "", 2)
+    target.color_primaries = _PRIMARIES.get(tags.primaries or "", _UNSPECIFIED)
+    target.color_trc = _TRANSFER.get(tags.transfer or "", _UNSPECIFIED)

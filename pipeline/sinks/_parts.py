@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
@@ -72,9 +72,8 @@ class Output:
     def __init__(self, path: Path, container: Container) -> None:
         options = container.options | {"max_interleave_delta": "1000000"}
         self._file = PartFile(path)
-        self.container: OutputContainer = av.open(
-            self._file, "w", format=container.form, container_options=options
-        )
+        form = container.form
+        self.container = av.open(self._file, "w", format=form, container_options=options)
 
     def close(self) -> None:
         """Writes the trailer, unless writing has failed before, and closes the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -19,7 +20,7 @@ from av.video.stream import VideoStream
 from pipeline.color import HDR, tags_of, to_rgb
 from pipeline.errors import SourceInvalid
 from pipeline.frame import Frame, Pixels, StreamInfo
-from pipeline.opening import check_size, open_media, shown, video_of
+from pipeline.opening import check_size, mapped, open_media, shown, video_of
 from pipeline.sources import Source, SourceOptions, scaled
 from pipeline.sources._upright import turn_of, upright
 from pipeline.timing import MICROSECOND, Clock, resampled, ticks, zero_of
@@ -184,7 +185,8 @@ class FileSource:
 
     def _pixels(self, picture: VideoFrame) -> Pixels:
         check_size(picture.width, picture.height, self._text)
-        pixels = to_rgb(picture, self._tags, self._size)
+        with mapped(self._text):
+            pixels = to_rgb(picture, self._tags, self._size)
         return pixels if self._turn == (0, False) else upright(pixels, self._turn)
 
     def _timed(self, faults: _Faults) -> Iterator[tuple[int, VideoFrame]]:
@@ -265,9 +267,8 @@ def _length_s(container: InputContainer, stream: VideoStream) -> float | None:
     """How long the video says it is, where that can be relied on, in s."""
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
-    stated = stream.metadata.get("DURATION", "")
-    if stated.count(":") == 2:
-        hours, minutes, seconds = stated.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    stated = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
+    if stated:
+        return int(stated[1]) * 3600 + int(stated[2]) * 60 + float(stated[3])
     alone = len(container.streams) == 1
     return container.duration / 1e6 if alone and container.duration else None
