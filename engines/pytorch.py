@@ -37,7 +37,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def __call__(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
-        """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness of the painting."""
+        """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness."""
         content = self._load(frames)
         painted = self.model(content, code, strength)
         if keep_color:

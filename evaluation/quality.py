@@ -64,7 +64,8 @@ def content_distance(maps: Maps, photograph: Maps) -> float:
     """Mean over layers of the mean squared difference of normalised channels."""
 
     def normal(x: Tensor) -> Tensor:
-        return (x - x.mean((2, 3), keepdim=True)) / (x.var((2, 3), keepdim=True) + 1e-5).sqrt()
+        centred = x - x.mean((2, 3), keepdim=True)
+        return centred / (centred.square().mean((2, 3), keepdim=True) + 1e-5).sqrt()
 
     parts = [F.mse_loss(normal(maps[n]), normal(photograph[n])).item() for n in LAYERS]
     return sum(parts) / len(parts)

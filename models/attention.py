@@ -64,7 +64,7 @@ def attend(query: Tensor, summary: Summary, floor: float = 1.0) -> tuple[Tensor,
     The weight of a style position is `floor + <query, key>`; `floor` must keep it positive
     (1 for keys of any sign, less for keys without negative entries).
     """
-    b, d, h, w = query.shape
+    b, _, h, w = query.shape
     q = query.flatten(2).float()
     s = {name: t.float() for name, t in summary.items()}
     sums = torch.cat([s["key_value"], s["key_square"]], 2).mT @ q

@@ -6,7 +6,7 @@ blurred, re-coloured content prior (after NeAT, ECCV 2024, section 3.1). The sty
 moments only, so codes of one model add: a weighted sum is the code of the pictures side by side.
 """
 
-from itertools import islice
+from itertools import islice, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,15 @@ from models.styles import select
 
 WIDTHS = (24, 48, 96, 128)
 KEYS = (48, 64, 96)
-MARGIN = 8
 MULTIPLE = 16
 FLOOR = 0.1
+
+
+def conv3(inputs: int, outputs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A 3x3 convolution; borders are reflected, because zeros show as a frame in the painting."""
+    return nn.Conv2d(
+        inputs, outputs, 3, stride, padding=1, groups=groups, padding_mode="reflect"
+    )
 
 
 class Separable(nn.Module):
@@ -28,7 +34,7 @@ class Separable(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.depthwise = conv3(width, width, groups=width)
         self.pointwise = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +53,7 @@ class Stroke(nn.Module):
         self.bank, self.norm = max(1, depthwise), norm
         self.modulated = width * self.bank
         groups = self.modulated if depthwise else 1
-        self.spatial = nn.Conv2d(self.modulated, self.modulated, 3, padding=1, groups=groups)
+        self.spatial = conv3(self.modulated, self.modulated, groups=groups)
         self.pointwise = nn.Conv2d(self.modulated, width, 1)
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
@@ -64,7 +70,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = (3, *WIDTHS)
         self.down = nn.ModuleList(
-            nn.Conv2d(a, b, 3, 2, 1) for a, b in zip(widths, widths[1:], strict=False)
+            conv3(a, b, stride=2) for a, b in pairwise(widths)
         )
         counts = (0, 1, 2, 2)
         self.blocks = nn.ModuleList(
@@ -131,7 +137,7 @@ class Decoder(nn.Module):
             ]
         )
         self.spread = nn.Conv2d(32, 9 * 4, 1)
-        self.paint = nn.Conv2d(8 + 3, 3, 3, padding=1)
+        self.paint = conv3(8 + 3, 3)
 
     @property
     def modulated(self) -> list[int]:
@@ -247,7 +253,7 @@ class Compact(nn.Module):
         modulations = [strength * m for m in self.modulator(*style_moments(code))]
         out = self.decoder(levels, prior, modulations)
         h, w = frames.shape[2:]
-        return out[:, :, MARGIN : MARGIN + h, MARGIN : MARGIN + w]
+        return out[:, :, :h, :w]
 
     def _restyle(self, features: list[Tensor], code: dict[str, Tensor]) -> list[Tensor]:
         normed = [normalise(f) for f in features[1:]]
@@ -297,9 +303,14 @@ def soften(x: Tensor) -> Tensor:
 
 
 def pad(x: Tensor) -> Tensor:
-    """Reflect a margin around NCHW and up to the next multiple; small sides are repeated."""
+    """Reflect NCHW at the right and the bottom up to the next multiple; small sides are repeated.
+
+    Two multiples at least: reflection inside the network needs two positions at 1/16.
+    """
     h, w = x.shape[2:]
-    right = MARGIN + -(w + 2 * MARGIN) % MULTIPLE
-    bottom = MARGIN + -(h + 2 * MARGIN) % MULTIPLE
-    mode = "reflect" if min(w - right, h - bottom) > 0 else "replicate"
-    return F.pad(x, (MARGIN, right, MARGIN, bottom), mode=mode)
+    right = max(-w % MULTIPLE, 2 * MULTIPLE - w)
+    bottom = max(-h % MULTIPLE, 2 * MULTIPLE - h)
+    if not right and not bottom:
+        return x
+    mode = "reflect" if right < w and bottom < h else "replicate"
+    return F.pad(x, (0, right, 0, bottom), mode=mode)

@@ -1,7 +1,7 @@
 """Everything that can go wrong, as one tree. Each message is one line for the user.
 
     StreamError                      exit 1
-    |- ConfigError                   exit 2   an option, a style or a config file that makes no sense
+    |- ConfigError                   exit 2   an option, style or config that makes no sense
     |- SourceError                   exit 1
     |  |- SourceInvalid              exit 1   not there, not readable, no video in it, damaged
     |  `- SourceLost                 exit 3   was there and went away for good

@@ -48,7 +48,7 @@ class StreamOptions:
     """What a user can ask of run_stream.py; configs/default.yaml holds the same with reasons."""
 
     style: list[str] = option(
-        [], "picture whose look is wanted; more than one mix: a.jpg:0.7 b.jpg:0.3", metavar="PICTURE"
+        [], "picture whose look is wanted; several mix: a.jpg:0.7 b.jpg:0.3", metavar="PICTURE"
     )
     output: str | None = option(
         None,
@@ -77,7 +77,7 @@ class StreamOptions:
 
 @contextmanager
 def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
-    """Check everything that can be checked before anything starts; StreamError says what is wrong.
+    """Check all that can be checked before anything starts; StreamError says what is wrong.
 
     The source stays open meanwhile: what it lends to the run (a generated sound track) stays too.
     """
@@ -100,7 +100,8 @@ def check_options(options: StreamOptions) -> None:
     known = [*models.names(), "identity"]
     if options.model not in known:
         raise ConfigError(
-            f"no model '{options.model}'{nearest(options.model, known)}: there is {', '.join(known)}"
+            f"no model '{options.model}'{nearest(options.model, known)}: "
+            f"there is {', '.join(known)}"
         )
     if options.end is not None and options.end <= (options.start or 0):
         raise ConfigError("--end must come after --start")

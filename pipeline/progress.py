@@ -5,8 +5,8 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bar
-from rich.progress import TextColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 
 from pipeline.report import Progress
 
@@ -19,7 +19,8 @@ class ProgressView:
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, soft_wrap=True)
-        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}")
+        words, figures = "{task.description}", "{task.fields[figures]}"
+        columns = TextColumn(words), BarColumn(), TextColumn(figures)
         self._bar = Bar(*columns, console=self._console, transient=True)
         self._live = sys.stderr.isatty()
         self._task = self._bar.add_task("starting", total=None, figures="")

@@ -24,6 +24,8 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from pipeline.errors import StageFailed, StreamError
 from pipeline.stages import Work
 
+Reference = ray.ObjectRef[Any]
+
 OPEN_BUDGET_S = 180.0
 CALL_BUDGET_S = 60.0
 MOST_FAILURES = 4
@@ -77,17 +79,19 @@ class Supervised:
         self.name = stage.__name__
         self.failures = 0
         self._stage, self._arguments = stage, arguments
-        self.calls: dict[ray.ObjectRef, Call] = {}
+        self.calls: dict[Reference, Call] = {}
         self.start()
 
     def start(self) -> None:
         """A fresh actor, opening."""
-        actor = ray.remote(self._stage).options(num_cpus=0, max_restarts=0)
-        self._actor = actor.remote(*self._arguments())
+        actor: Any = ray.remote(self._stage).options(num_cpus=0, max_restarts=0)
+        self._actor: Any = actor.remote(*self._arguments())
         self.calls, self._sign_s = {}, time.monotonic()
         self.submit("open")
 
-    def submit(self, method: str, *arguments: Any, generation: int = 0, context: Any = None) -> None:
+    def submit(
+        self, method: str, *arguments: Any, generation: int = 0, context: Any = None
+    ) -> None:
         """Queue a method call at the actor; it runs calls in order."""
         if not self.calls:
             self._sign_s = time.monotonic()
@@ -98,7 +102,7 @@ class Supervised:
         """Calls of this method under way."""
         return sum(call.method == method for call in self.calls.values())
 
-    def collect(self, ready: set[ray.ObjectRef]) -> list[tuple[Call, Work]]:
+    def collect(self, ready: set[Reference]) -> list[tuple[Call, Work]]:
         """Finished calls in order. Raises the stage's own error, or StageDied."""
         finished = []
         while self.calls and (reference := next(iter(self.calls))) in ready:
@@ -146,7 +150,7 @@ class Supervised:
             ) from error
 
 
-def wait(stages: list[Supervised], limit_s: float) -> set[ray.ObjectRef]:
+def wait(stages: list[Supervised], limit_s: float) -> set[Reference]:
     """References that are ready, waiting up to `limit_s` for the first."""
     references = [r for stage in stages for r in stage.calls]
     if not references:

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from models import attention
 from torch import Tensor
+
+from models import attention
 
 
 def dense(q: Tensor, k: Tensor, v: Tensor, weights: Tensor, floor: float) -> tuple[Tensor, Tensor]:

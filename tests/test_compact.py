@@ -1,11 +1,12 @@
 """The compact model through its public door, with the weights that ship."""
 
-import models
 import pytest
 import torch
+from torch import Tensor
+
+import models
 from models.color import recolor, second_moments
 from models.styles import mix
-from torch import Tensor
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+
 from pipeline.cli import parse
 from pipeline.errors import ConfigError
 from pipeline.options import build, read_yaml
@@ -14,8 +15,7 @@ DEFAULTS = Path(__file__).parents[1] / "configs" / "default.yaml"
 
 def test_words_become_values() -> None:
     source, options = parse(
-        "in.mp4 --style a.jpg:0.7 --style b.jpg c.jpg --size 480 --fps 30000/1001 "
-        "--start 1:05 --strength 0.5 -o out.mp4 --preserve-color".split()
+        ["in.mp4", "--style", "a.jpg:0.7", "--style", "b.jpg", "c.jpg", "--size", "480", "--fps", "30000/1001", "--start", "1:05", "--strength", "0.5", "-o", "out.mp4", "--preserve-color"]
     )
     assert source == "in.mp4"
     assert options.style == ["a.jpg:0.7", "b.jpg", "c.jpg"]

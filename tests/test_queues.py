@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
 from pipeline.pool import FramePool
 from pipeline.queues import Queue, Slots, Ticket
 from pipeline.timings import Timings

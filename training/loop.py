@@ -59,7 +59,7 @@ class Trainer:
     # -- the loop ------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train to the last step; the running mean of the weights lands in `weights.safetensors`."""
+        """Train to the last step; the running mean of the weights ends in `weights.safetensors`."""
         o = self.options
         log = SummaryWriter(str(self.out))
         started, first = time.monotonic(), self.step

@@ -74,7 +74,7 @@ def nearest_loss(x: Tensor, style: Tensor) -> Tensor:
 def consistency_loss(second: Tensor, first: Tensor, grid: Tensor) -> Tensor:
     """Mean absolute difference of the second view's result and the first's, warped by `grid`.
 
-    `grid` (B,H,W,2) is the flow that made the second view; positions outside the first are left out.
+    `grid` (B,H,W,2) is the flow that made the second view; positions beyond the first are left out.
     """
     warped = F.grid_sample(first, grid, align_corners=False, padding_mode="border")
     inside = (grid.abs() <= 1).all(3, keepdim=True).movedim(3, 1).float()

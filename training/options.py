@@ -12,7 +12,7 @@ class TrainingOptions:
     content: list[str] = option([], "folders of photographs", metavar="DIR")
     style: list[str] = option([], "folders of pictures whose look is learnt", metavar="DIR")
     model: str = option("compact", "a file of models/")
-    vgg: str = option("torchvision", "loss network: torchvision, or a .safetensors with conv1_1 ...")
+    vgg: str = option("torchvision", "loss network: torchvision, or .safetensors with conv1_1 ...")
     deep: str | None = option(None, "distilled .safetensors for layers that --vgg lacks")
     out: str = option("runs/compact", "folder for checkpoint, sheets, log and weights")
     init: str | None = option(None, "weights to begin from (.safetensors)")

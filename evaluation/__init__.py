@@ -1,0 +1,1 @@
+"""Judges models: how much style arrives, how much content stays. `python -m evaluation`."""

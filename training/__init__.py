@@ -1,0 +1,1 @@
+"""Trains models: data, losses, the loop. `python -m training`."""
