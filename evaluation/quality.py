@@ -73,7 +73,10 @@ def content_distance(maps: Maps, photograph: Maps) -> float:
 
 @torch.inference_mode()
 def score(
-    model: nn.Module, network: LossNetwork, photographs: dict[str, Tensor], styles: dict[str, Tensor]
+    model: nn.Module,
+    network: LossNetwork,
+    photographs: dict[str, Tensor],
+    styles: dict[str, Tensor],
 ) -> list[Score]:
     """Every photograph in every style."""
     wanted = {name: network(picture, LAYERS) for name, picture in styles.items()}

@@ -24,9 +24,7 @@ FLOOR = 0.1
 
 def conv3(inputs: int, outputs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """A 3x3 convolution; borders are reflected, because zeros show as a frame in the painting."""
-    return nn.Conv2d(
-        inputs, outputs, 3, stride, padding=1, groups=groups, padding_mode="reflect"
-    )
+    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, groups=groups, padding_mode="reflect")
 
 
 class Separable(nn.Module):
@@ -69,9 +67,7 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = (3, *WIDTHS)
-        self.down = nn.ModuleList(
-            conv3(a, b, stride=2) for a, b in pairwise(widths)
-        )
+        self.down = nn.ModuleList(conv3(a, b, stride=2) for a, b in pairwise(widths))
         counts = (0, 1, 2, 2)
         self.blocks = nn.ModuleList(
             nn.ModuleList(Separable(w) for _ in range(n))

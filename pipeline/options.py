@@ -157,9 +157,7 @@ def _one(field: Any, kind: type, value: Any) -> Any:
         raise ConfigError(f"--{name}: '{value}' is not valid: {wanted}") from error
     if about.get("choices") and value not in about["choices"]:
         near = nearest(str(value), about["choices"])
-        raise ConfigError(
-            f"--{name}: '{value}' is none of {', '.join(about['choices'])}{near}"
-        )
+        raise ConfigError(f"--{name}: '{value}' is none of {', '.join(about['choices'])}{near}")
     if about.get("least") is not None and value < about["least"]:
         raise ConfigError(f"--{name}: {value} is below {about['least']}")
     return value

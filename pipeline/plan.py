@@ -133,4 +133,3 @@ def default_output(source: str, options: StreamOptions) -> str:
     path = Path(source)
     stem = path.stem if not re.search(r"[%*?]", path.name) else path.parent.resolve().name
     return str(path.with_name(f"{stem}_{look}.mp4"))
-

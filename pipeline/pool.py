@@ -55,7 +55,8 @@ class FramePool:
         """The pixels of a slot, to read or to write in place."""
         if self._pixels is None:
             raise ValueError("the pool is closed")
-        return self._pixels[slot]
+        pixels: Pixels = self._pixels[slot]
+        return pixels
 
     def close(self) -> None:
         """Let go of the memory; it is freed when the last process has."""

@@ -18,13 +18,23 @@ from pipeline.report import Progress, Report
 from pipeline.sinks import SinkOptions
 from pipeline.sources import SourceOptions
 from pipeline.stages import Look, Reader, Stylizer, Work, Writer
-from pipeline.supervision import Call, StageDied, Supervised, start_ray, stop_ray, wait
+from pipeline.supervision import (
+    CALL_BUDGET_S,
+    LONG_BUDGET_S,
+    Call,
+    StageDied,
+    Supervised,
+    start_ray,
+    stop_ray,
+    wait,
+)
 from pipeline.timings import Timings, peak_memory_mib
 
 POOL_BYTES = 256 << 20
 MOST_IN_CALL = 8
 CALL_S = 0.1
 ENDING_S = 3.0
+SKIP_S = 0.02
 AHEAD = 2
 
 
@@ -147,8 +157,15 @@ class Pipeline:
             and self._reader.outstanding("read") < AHEAD
         ):
             slots = self._raw.take(self._batch)
+            # A fresh reader may have to decode its way to the frame.
+            budget = CALL_BUDGET_S + self._asked * SKIP_S
             self._reader.submit(
-                "read", self._asked, slots, generation=self._generation, context=slots
+                "read",
+                self._asked,
+                slots,
+                generation=self._generation,
+                context=slots,
+                budget_s=budget,
             )
             self._asked += len(slots)
 
@@ -182,7 +199,7 @@ class Pipeline:
         if done and not self._writer.calls:
             # An interrupted run that wrote nothing has nothing to complete.
             ending = "finish" if self._total else "abandon"
-            self._writer.submit(ending, generation=self._generation)
+            self._writer.submit(ending, generation=self._generation, budget_s=LONG_BUDGET_S)
 
     # -- results -------------------------------------------------------------------------------
 

@@ -155,7 +155,7 @@ class Writer(Stage):
         """Open the output; `next_index` says from where frames must be delivered (again)."""
         self._sink = open_sink(*self._asked)
         self._sink.__enter__()
-        if not getattr(self._sink, "keeps", True):
+        if not self._sink.keeps:
             self._sink.next_index = self._taken
         return self._report([], [])
 

@@ -26,8 +26,8 @@ from pipeline.stages import Work
 
 Reference = ray.ObjectRef[Any]
 
-OPEN_BUDGET_S = 180.0
 CALL_BUDGET_S = 60.0
+LONG_BUDGET_S = 300.0
 MOST_FAILURES = 4
 OBJECT_STORE_BYTES = 80 << 20
 
@@ -69,6 +69,7 @@ class Call:
     method: str
     generation: int
     context: Any
+    budget_s: float
 
 
 class Supervised:
@@ -87,16 +88,21 @@ class Supervised:
         actor: Any = ray.remote(self._stage).options(num_cpus=0, max_restarts=0)
         self._actor: Any = actor.remote(*self._arguments())
         self.calls, self._sign_s = {}, time.monotonic()
-        self.submit("open")
+        self.submit("open", budget_s=LONG_BUDGET_S)
 
     def submit(
-        self, method: str, *arguments: Any, generation: int = 0, context: Any = None
+        self,
+        method: str,
+        *arguments: Any,
+        generation: int = 0,
+        context: Any = None,
+        budget_s: float = CALL_BUDGET_S,
     ) -> None:
-        """Queue a method call at the actor; it runs calls in order."""
+        """Queue a method call at the actor, which runs calls in order, each within its budget."""
         if not self.calls:
             self._sign_s = time.monotonic()
         reference = getattr(self._actor, method).remote(*arguments)
-        self.calls[reference] = Call(method, generation, context)
+        self.calls[reference] = Call(method, generation, context, budget_s)
 
     def outstanding(self, method: str) -> int:
         """Calls of this method under way."""
@@ -121,9 +127,10 @@ class Supervised:
 
     def check_silence(self) -> None:
         """Kill the actor when its budget is over; its calls then fail like those of a dead one."""
-        opening = any(call.method in ("open", "finish") for call in self.calls.values())
-        budget = OPEN_BUDGET_S if opening else CALL_BUDGET_S
-        if self.calls and time.monotonic() - self._sign_s > budget:
+        if not self.calls:
+            return
+        first = next(iter(self.calls.values()))
+        if time.monotonic() - self._sign_s > first.budget_s:
             ray.kill(self._actor, no_restart=True)
 
     def ask(self, method: str, limit_s: float) -> Work | None:

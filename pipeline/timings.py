@@ -33,7 +33,7 @@ class Timings:
         if not self.count:
             return 0.0
         place = int(np.searchsorted(self._bins.cumsum(), share * self.count))
-        return SMALLEST_S * STEP ** (place + 0.5) * 1e3
+        return float(SMALLEST_S * STEP ** (place + 0.5) * 1e3)
 
 
 def peak_memory_mib() -> float:

@@ -15,7 +15,25 @@ DEFAULTS = Path(__file__).parents[1] / "configs" / "default.yaml"
 
 def test_words_become_values() -> None:
     source, options = parse(
-        ["in.mp4", "--style", "a.jpg:0.7", "--style", "b.jpg", "c.jpg", "--size", "480", "--fps", "30000/1001", "--start", "1:05", "--strength", "0.5", "-o", "out.mp4", "--preserve-color"]
+        [
+            "in.mp4",
+            "--style",
+            "a.jpg:0.7",
+            "--style",
+            "b.jpg",
+            "c.jpg",
+            "--size",
+            "480",
+            "--fps",
+            "30000/1001",
+            "--start",
+            "1:05",
+            "--strength",
+            "0.5",
+            "-o",
+            "out.mp4",
+            "--preserve-color",
+        ]
     )
     assert source == "in.mp4"
     assert options.style == ["a.jpg:0.7", "b.jpg", "c.jpg"]

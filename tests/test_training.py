@@ -109,9 +109,7 @@ def test_nearest_loss_has_the_gradient_of_the_dense_minimum() -> None:
     style = torch.randn(1, 8, 6, 6, generator=generator)
     x = torch.randn(1, 8, 5, 5, generator=generator).requires_grad_()
     centre = style.flatten(2).mean(2, keepdim=True)
-    a, b = (
-        torch.nn.functional.normalize((t.flatten(2) - centre).mT, dim=2) for t in (x, style)
-    )
+    a, b = (torch.nn.functional.normalize((t.flatten(2) - centre).mT, dim=2) for t in (x, style))
     (dense,) = torch.autograd.grad((1 - a @ b.mT).min(2).values.mean(), x)
     (ours,) = torch.autograd.grad(nearest_loss(x, style), x)
     assert torch.allclose(dense, ours, atol=1e-6)

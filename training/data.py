@@ -15,9 +15,7 @@ class Pictures:
     """All pictures of some folders, decoded once; `batch` draws random square crops."""
 
     def __init__(self, folders: list[Path], short_side: int) -> None:
-        paths = sorted(
-            p for f in folders for p in f.rglob("*") if p.suffix.lower() in SUFFIXES
-        )
+        paths = sorted(p for f in folders for p in f.rglob("*") if p.suffix.lower() in SUFFIXES)
         if not paths:
             raise ValueError(f"no pictures in {', '.join(map(str, folders))}")
         self.pictures = [p for p in (load(path, short_side) for path in paths) if p is not None]

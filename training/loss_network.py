@@ -129,7 +129,7 @@ def _from_torchvision() -> LossNetwork:
             "torchvision is not usable here; install it beside torch, or name a safetensors file"
         ) from error
     layers = [m for m in vgg19(weights=VGG19_Weights.DEFAULT).features if isinstance(m, nn.Conv2d)]
-    weights = {}
+    weights: dict[str, Tensor] = {}
     for name, layer in zip(CONVS, layers, strict=True):
         weights |= {f"conv{name}.weight": layer.weight.data, f"conv{name}.bias": layer.bias.data}
     return _frozen(LossNetwork(Tower(weights, "constant"), None, {}, caffe=False))

@@ -30,6 +30,8 @@ class Sink(Protocol):
 
     next_index: int
     notices: list[str]
+    keeps: bool
+    """False when nothing is kept: a new sink may then go on at any frame."""
 
     def __enter__(self) -> Self: ...
     def __exit__(

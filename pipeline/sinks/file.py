@@ -50,6 +50,8 @@ def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
 class FileSink:
     """Writes one part; `finish` makes the file of all parts."""
 
+    keeps = True
+
     def __init__(self, final: Path, info: StreamInfo, options: SinkOptions) -> None:
         self.notices: list[str] = []
         self._final = final

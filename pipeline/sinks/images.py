@@ -58,6 +58,8 @@ def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
 class ImagesSink:
     """Writes each frame under a hidden name, then renames it."""
 
+    keeps = True
+
     def __init__(self, pattern: str, options: SinkOptions) -> None:
         self.notices: list[str] = []
         self._pattern = pattern

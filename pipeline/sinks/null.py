@@ -19,6 +19,8 @@ def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
 class NullSink:
     """Counts frames and keeps the order."""
 
+    keeps = False
+
     def __init__(self) -> None:
         self.next_index = 0
         self.notices: list[str] = []
