@@ -37,7 +37,7 @@ def prepare(text: str, options: SinkOptions) -> None:
     path = Path(text)
     coding_of(path, options.codec)
     if path.exists() and not options.overwrite:
-        raise SinkError(f"{path} exists already; allow overwriting or give another name")
+        raise SinkError(f"{path} exists already: --overwrite replaces it, or give another name")
     check_folder(path.parent)
     remove_parts(path)
 
