@@ -20,6 +20,7 @@ WIDTHS = (24, 48, 96, 128)
 KEYS = (48, 64, 96)
 MULTIPLE = 16
 FLOOR = 0.1
+LEAST_SPREAD = 0.02
 
 
 def conv3(inputs: int, outputs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
@@ -179,7 +180,7 @@ class Modulator(nn.Module):
             with torch.no_grad():
                 self.centre.lerp_(x.float().mean(0), 0.02)
                 self.spread.lerp_((x.float() - self.centre).abs().mean(0), 0.02)
-        x = ((x - self.centre) / (self.spread + attention.EPS)).clamp(-5, 5)
+        x = ((x - self.centre) / (self.spread + LEAST_SPREAD)).clamp(-5, 5)
         return list(self.out(F.relu(self.hidden(x))).split(self.sizes, 1))
 
 

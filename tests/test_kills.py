@@ -89,6 +89,15 @@ def test_a_killed_stage_changes_nothing(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out.mp4"]
 
 
+def test_several_stylizers_share_a_stream_in_order(
+    paint: Run, calm: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    done = paint(SCENE, "--model", "identity", "--stylizers", "3", "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert decoded(out) == calm
+
+
 def test_killing_the_program_leaves_a_playable_file(
     calm: list[tuple[int, int]], tmp_path: Path
 ) -> None:

@@ -49,9 +49,9 @@ class Trainer:
     def _loss_network(self) -> LossNetwork:
         o = self.options
         network = load_loss_network(o.vgg, o.deep).to(self.device)
+        rng = np.random.default_rng(0)
         pictures = (
-            self.content.batch(8, o.side, 1.0, np.random.default_rng(0)).to(self.device)
-            for _ in range(16)
+            self.content.batch(o.batch, o.side, 1.0, rng).to(self.device) for _ in range(32)
         )
         network.calibrate(pictures, o.layers)
         return network.to(getattr(torch, o.precision))
@@ -94,8 +94,8 @@ class Trainer:
         decay = min(o.average, (self.step + 1) / (self.step + 10))
         now = [p.detach() for p in self.model.parameters()]
         torch._foreach_lerp_(list(self.shadow.parameters()), now, 1 - decay)
-        for kept, buffer in zip(self.shadow.buffers(), self.model.buffers(), strict=True):
-            kept.copy_(buffer)
+        # Running figures inside the model belong to its weights: they are averaged alike.
+        torch._foreach_lerp_(list(self.shadow.buffers()), list(self.model.buffers()), 1 - decay)
         return terms
 
     def _schedule(self) -> float:

@@ -44,7 +44,9 @@ def prepare(text: str, options: SinkOptions) -> None:
         raise SinkError(f"a codec ({options.codec}) makes no sense for pictures; leave it out")
     found = _existing(pattern)
     if any(not p.name.startswith(".part-") for p in found) and not options.overwrite:
-        raise SinkError(f"{text} holds pictures already; allow overwriting or give another folder")
+        raise SinkError(
+            f"{text} holds pictures already: --overwrite replaces them, or give another folder"
+        )
     check_folder(Path(pattern).parent)
     for path in found:
         path.unlink()
