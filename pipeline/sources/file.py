@@ -227,11 +227,28 @@ class FileSource:
             start = self._start_ticks(stream)
             rate = self._rate or _DEFAULT_RATE
             clock = Clock(ticks(1 / rate, self._base))
+            begin = start + ticks(self._options.start_s or 0, self._base)
+            if begin > start and self._leads_to(begin):
+                container.seek(begin, stream=stream)
             for picture in _decoded(container, stream, faults):
                 shown = picture.pts if picture.pts is not None else picture.dts
                 pts = None if shown is None else shown - start
                 yield clock.next(pts), picture
             self._repaired = clock.repaired
+
+    def _leads_to(self, begin: int) -> bool:
+        """Whether seeking leads to a picture at or before `begin`, in ticks.
+
+        Frames are picked by their times, so nothing changes but the time that decoding takes.
+        """
+        with open_media(self._text) as container:
+            stream = video_of(container, self._text)
+            try:
+                container.seek(begin, stream=stream)
+                first = next(container.decode(stream), None)
+            except _DAMAGE:
+                return False
+            return first is not None and first.pts is not None and first.pts <= begin
 
     def _start_ticks(self, stream: VideoStream) -> int:
         """Time 0 in the stream's ticks; its own start where that is the same microsecond."""
