@@ -16,8 +16,10 @@ from conftest import ROOT
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from pipeline.options import build, read_yaml
 from training.loss_network import CONVS, load_loss_network
 from training.losses import nearest_loss
+from training.options import TrainingOptions
 
 WIDTHS = {"1": 64, "2": 128, "3": 256}
 
@@ -85,6 +87,12 @@ def test_evaluation_of_the_shipped_model_prints_its_table(material: Path) -> Non
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "median of 9 pairs" in done.stdout.splitlines()[-1]
+
+
+def test_the_shipped_config_states_the_defaults() -> None:
+    values = read_yaml(ROOT / "configs/train_compact.yaml")
+    assert build(TrainingOptions, values) == TrainingOptions()
+    assert set(values) == set(TrainingOptions.__dataclass_fields__)
 
 
 @pytest.mark.parametrize(
