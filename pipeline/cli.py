@@ -56,6 +56,9 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         say("interrupted before anything was painted")
         return INTERRUPTED
+    except Exception as error:  # noqa: BLE001  nobody is served by a traceback
+        say(f"error: unforeseen, please report it: {type(error).__name__}: {error}")
+        return StreamError.exit_code
     return conclude(report)
 
 

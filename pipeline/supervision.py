@@ -45,8 +45,10 @@ def start_ray() -> None:
             logging_level=logging.CRITICAL,
             _node_ip_address="127.0.0.1",
         )
-    except (RayError, OSError, RuntimeError, ValueError) as error:
-        raise StreamError(f"Ray did not start: {str(error).splitlines()[0]}") from error
+    except Exception as error:
+        ray.shutdown()
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StreamError(f"Ray did not start, is the machine overloaded? {reason}") from error
 
 
 def stop_ray() -> None:
