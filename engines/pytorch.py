@@ -9,7 +9,7 @@ import models
 from engines import Frames
 from models.styles import mix
 
-STYLE_SIDE = 512
+STYLE_SIDE = 384
 LUMA = (0.299, 0.587, 0.114)
 
 Code = dict[str, Tensor]
@@ -32,7 +32,7 @@ class TorchEngine:
     @torch.inference_mode()
     def encode_style(self, pictures: list[Frames], weights: list[float]) -> Code:
         """Style pictures (H,W,3), scaled down to STYLE_SIDE px where larger -> their mixed code."""
-        codes = [self.model.encode_style(shrink(self._load(p[None]))) for p in pictures]
+        codes = [self.model.encode_style(shrink(self._load(np.array(p)[None]))) for p in pictures]
         return mix(codes, weights)
 
     @torch.inference_mode()
