@@ -39,7 +39,7 @@ class TrainingOptions:
         default_factory=lambda: dict.fromkeys(("2_1", "3_1", "4_1"), 1.0)
     )
     nearest_layers: dict[str, float] = field(default_factory=lambda: {"3_1": 1.0})
-    content_weight: float = option(2.5, "standardised features must stay the photograph's")
+    content_weight: float = option(5.0, "standardised features must stay the photograph's")
     style_weight: float = option(15.0, "channel means and deviations must be the style's")
     covariance_weight: float = option(6.0, "channel covariances must be the style's")
     nearest_weight: float = option(5.0, "every place must look like some place of the style")
