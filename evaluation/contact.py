@@ -20,6 +20,7 @@ PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "hubble_deep_field", 
 STYLES = ("wave", "impasto", "ink", "mosaic", "stained_glass", "pointillism")
 SIDE_PX = 384
 GAP_PX = 6
+SHOWN = 0.75
 
 Picture = NDArray[np.uint8]
 
@@ -64,7 +65,8 @@ def main() -> int:
     parser.add_argument("--model", default="compact")
     arguments = parser.parse_args()
     sheet = cv2.cvtColor(contact_sheet(arguments.model), cv2.COLOR_RGB2BGR)
-    if not cv2.imwrite(str(arguments.output), sheet, [cv2.IMWRITE_JPEG_QUALITY, 88]):
+    sheet = cv2.resize(sheet, None, fx=SHOWN, fy=SHOWN, interpolation=cv2.INTER_AREA)
+    if not cv2.imwrite(str(arguments.output), sheet, [cv2.IMWRITE_JPEG_QUALITY, 84]):
         print(f"error: cannot write {arguments.output}", file=sys.stderr)
         return 1
     return 0
