@@ -14,7 +14,7 @@ FRAMES = 150
 
 
 def measure() -> Iterator[Row]:
-    """`compact` at 512x512 from the synthetic source to an MP4, and the model alone."""
+    """`compact` at 512x512 from the synthetic source to nowhere, and the model alone."""
     alone = engine_alone()
     report = paint(
         f"test:size={SIDE}x{SIDE},frames={FRAMES}", "--style", str(ROOT / "styles/wave.jpg"),
