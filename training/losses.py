@@ -39,13 +39,19 @@ def statistics_loss(x: Tensor, style: Tensor) -> Tensor:
     return F.mse_loss(m, m2) + F.mse_loss(s, s2)
 
 
+def positions(x: Tensor) -> Tensor:
+    """Features (B,C,H,W) -> (B,H*W,C): a view in channels-last memory, where the other order is
+    a copy."""
+    return x.movedim(1, 3).flatten(1, 2)
+
+
 def covariance_loss(x: Tensor, style: Tensor) -> Tensor:
     """Difference of channel covariances, relative to the style's: what lines and strokes need."""
 
     def covariance(f: Tensor) -> Tensor:
-        f = thin(f).flatten(2)
-        f = f - f.mean(2, keepdim=True)
-        return (f @ f.mT).float() / f.shape[2]
+        f = positions(thin(f))
+        f = f - f.mean(1, keepdim=True)
+        return (f.mT @ f).float() / f.shape[1]
 
     a, b = covariance(x), covariance(style)
     return ((a - b).square().sum((1, 2)) / (b.square().sum((1, 2)) + EPS)).mean()
@@ -56,19 +62,27 @@ def content_loss(x: Tensor, content: Tensor) -> Tensor:
     return (standardise(x) - standardise(content)).square().mean(dtype=torch.float32)
 
 
-def nearest_loss(x: Tensor, style: Tensor) -> Tensor:
+def nearest_loss(x: Tensor, style: Tensor, limit: int = 1024) -> Tensor:
     """Mean cosine distance of each position to the nearest position of the style (NNST, eq. 2).
 
-    Both centred on the style's mean. Matches are found without gradient and gathered, which gives
-    the same gradient as differentiating the whole distance matrix for a fraction of the cost.
+    Both centred on the style's mean. Of larger maps, `limit` positions each are drawn at random.
+    Matches are found without gradient and gathered, which gives the same gradient as
+    differentiating the whole distance matrix for a fraction of the cost.
     """
-    centre = style.flatten(2).mean(2, keepdim=True)
-    a = F.normalize((x.flatten(2) - centre).mT, dim=2)
-    b = F.normalize((style.flatten(2) - centre).mT, dim=2)
+    centre = style.mean((2, 3))[:, None]
+    a = F.normalize(draw(positions(x), limit) - centre, dim=2)
+    b = F.normalize(draw(positions(style), limit) - centre, dim=2)
     with torch.no_grad():
         best = (a @ b.mT).argmax(2)
     matched = b.gather(1, best[..., None].expand(-1, -1, b.shape[2]))
     return 1 - (a * matched).sum(2).mean(dtype=torch.float32)
+
+
+def draw(x: Tensor, limit: int) -> Tensor:
+    """At most `limit` of the positions (B,N,C), the same for the whole batch."""
+    if x.shape[1] <= limit:
+        return x
+    return x[:, torch.randperm(x.shape[1], device=x.device)[:limit]]
 
 
 def consistency_loss(second: Tensor, first: Tensor, grid: Tensor) -> Tensor:
