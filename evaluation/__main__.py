@@ -16,8 +16,7 @@ class EvaluationOptions:
 
     content: str | None = option(None, "folder of photographs, not used in training", metavar="DIR")
     style: str | None = option(None, "folder of style pictures", metavar="DIR")
-    model: str = option("compact", "a file of models/")
-    weights: str | None = option(None, "weights to judge; default: those that ship", metavar="FILE")
+    model: str = option("compact", "a model that ships, or a weights file")
     vgg: str = option("torchvision", "true VGG-19: torchvision, or a .safetensors with conv1_1 ...")
     side: int = option(384, "short side of photographs and styles, px", least=64)
 
@@ -47,7 +46,7 @@ def evaluate(options: EvaluationOptions) -> None:
     from training.loss_network import load_loss_network
 
     try:
-        model = models.load(options.model, Path(options.weights) if options.weights else None)
+        model = models.load(options.model)
         network = load_loss_network(options.vgg)
         photographs = read_folder(Path(options.content), options.side)
         styles = read_folder(Path(options.style), options.side)

@@ -1,46 +1,78 @@
 """Models by name: `load("compact")` for trained weights, `build("compact")` for fresh ones.
 
-Every model is one file of this folder whose class carries the file's name in capitals, and has
+Every system is one file of this folder with a function `build(**options)`. Its models have
 `encode_style(pictures NCHW) -> code`, made once per style, and
 `model(frames NCHW, code, strength) -> frames`; RGB float in [0, 1], any size from `min_side` px.
+A weights file is a .safetensors whose metadata names its system (`model`) and its options.
 """
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the names alone must not cost the import of torch
     from torch import nn
 
 FOLDER = Path(__file__).parent
-PARTS = {"__init__", "attention", "color", "styles"}
+PARTS = {"__init__", "attention", "color", "decoder", "import_published", "styles", "vgg"}
 
 
-def names() -> list[str]:
-    """Names of the models that exist."""
+def systems() -> list[str]:
+    """The systems that exist, each of which `build` makes."""
     return sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in PARTS)
 
 
-def build(name: str) -> nn.Module:
-    """A fresh, untrained model."""
-    if name not in names():
-        raise ValueError(f"no model '{name}': there is {', '.join(names())}")
-    module = import_module(f"models.{name}")
-    model: nn.Module = next(
-        value
-        for key, value in vars(module).items()
-        if key.lower() == name and isinstance(value, type)
-    )()
+def names() -> list[str]:
+    """The trained models that ship, each of which `load` gives."""
+    return sorted(p.stem for p in (FOLDER / "weights").glob("*.safetensors"))
+
+
+def build(system: str, **options: Any) -> nn.Module:
+    """A fresh, untrained model; ValueError for a system or an option that does not exist."""
+    if system not in systems():
+        raise ValueError(f"no model '{system}': there is {', '.join(systems())}")
+    try:
+        model: nn.Module = import_module(f"models.{system}").build(**options)
+    except TypeError as error:
+        raise ValueError(f"model {system}: {error}") from error
     return model
 
 
-def load(name: str, weights: Path | None = None) -> nn.Module:
-    """The model with trained weights (those that ship, unless a file is given), for inference."""
-    from safetensors.torch import load_file
+def load(name: str | Path) -> nn.Module:
+    """A trained model for inference: one that ships, or any weights file of ours.
 
-    model = build(name)
-    state = load_file(weights or FOLDER / "weights" / f"{name}.safetensors")
-    model.load_state_dict({k: v.float() for k, v in state.items()})
+    ValueError says what is wrong with a file: no weights, another architecture, not finite.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(name) if Path(name).suffix else FOLDER / "weights" / f"{name}.safetensors"
+    if not path.is_file():
+        raise ValueError(f"no model '{name}': there is {', '.join(names())}, or a weights file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a weights file (.safetensors): {error}") from error
+    model = build(about.get("model", path.stem), **json.loads(about.get("model_options", "{}")))
+    _fill(model, state, path)
     return model.eval().requires_grad_(False)
+
+
+def _fill(model: nn.Module, state: dict[str, Any], path: Path) -> None:
+    """Put the tensors of a file into a model; all of them must fit and be finite."""
+    own = model.state_dict()
+    shapes = {key: tensor.shape for key, tensor in state.items()}
+    wrong = [k for k in own.keys() | shapes.keys() if k not in own or own[k].shape != shapes.get(k)]
+    if wrong:
+        raise ValueError(
+            f"{path} does not fit its architecture: {len(wrong)} tensors differ, "
+            f"such as {sorted(wrong)[0]}"
+        )
+    broken = sorted(key for key, tensor in state.items() if not tensor.isfinite().all())
+    if broken:
+        raise ValueError(f"{path} is damaged: {broken[0]} has values that are not finite")
+    model.load_state_dict(state)

@@ -261,6 +261,11 @@ class Compact(nn.Module):
         ]
 
 
+def build() -> Compact:
+    """A fresh model."""
+    return Compact()
+
+
 def style_moments(code: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Channel means and deviations of the style's features, all levels side by side, (B, 296)."""
     mean = code["moments.mean"]

@@ -98,7 +98,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
 def check_options(options: StreamOptions) -> None:
     """What no single option can tell by itself."""
     known = [*models.names(), "identity"]
-    if options.model not in known:
+    if options.model not in known and not Path(options.model).suffix:
         raise ConfigError(
             f"no model '{options.model}'{nearest(options.model, known)}: "
             f"there is {', '.join(known)}"

@@ -1,7 +1,10 @@
 """The compact model through its public door, with the weights that ship."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import models
@@ -88,6 +91,29 @@ def test_grey_photographs_and_flat_styles_are_finite(model: torch.nn.Module) -> 
 def test_shipped_weights_are_small() -> None:
     size = (models.FOLDER / "weights" / "compact.safetensors").stat().st_size
     assert size < 8_000_000
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("missing", "does not fit its architecture: 1 tensors differ"),
+        ("nan", "values that are not finite"),
+        ("pickle", "is not a weights file"),
+    ],
+)
+def test_bad_weights_are_refused(tmp_path: Path, change: str, message: str) -> None:
+    state = load_file(models.FOLDER / "weights" / "compact.safetensors")
+    name = next(iter(state))
+    if change == "missing":
+        del state[name]
+    elif change == "nan":
+        state[name] *= float("nan")
+    path = tmp_path / "mine.safetensors"
+    save_file(state, path, {"model": "compact"})
+    if change == "pickle":
+        torch.save(state, path)
+    with pytest.raises(ValueError, match=message):
+        models.load(path)
 
 
 def test_unknown_model_is_refused() -> None:

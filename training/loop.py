@@ -1,5 +1,6 @@
 """The training loop: resumes from its checkpoint, logs to TensorBoard, writes sample sheets."""
 
+import json
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -36,15 +37,18 @@ class Trainer:
         self.content = Pictures([Path(p) for p in o.content], o.short_side)
         self.style = Pictures([Path(p) for p in o.style], o.short_side)
         self.network = self._loss_network()
-        model = models.build(o.model)
+        model = self._fresh()
         if o.init:
             adopt(model, Path(o.init))
         self.model = model.to(self.device, memory_format=torch.channels_last)
-        self.shadow = models.build(o.model).to(self.device).requires_grad_(False).eval()
+        self.shadow = self._fresh().to(self.device).requires_grad_(False).eval()
         self.shadow.load_state_dict(self.model.state_dict())
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=o.rate, fused=True)
         self.step = 0
         self._resume()
+
+    def _fresh(self) -> nn.Module:
+        return models.build(self.options.model, **self.options.model_options)
 
     def _loss_network(self) -> LossNetwork:
         o = self.options
@@ -160,6 +164,7 @@ class Trainer:
         part.replace(self.out / "checkpoint.pt")
         weights = {k: v.half().contiguous() for k, v in self.shadow.state_dict().items()}
         about = {k: str(v) for k, v in asdict(self.options).items()} | {"step": str(self.step)}
+        about["model_options"] = json.dumps(self.options.model_options)
         for private in ("content", "style", "vgg", "deep", "out", "init"):
             about.pop(private)
         save_file(weights, self.out / "weights.safetensors", metadata=about)
