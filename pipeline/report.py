@@ -28,6 +28,8 @@ class Report:
     restarts: dict[str, int] = field(default_factory=dict)
     peak_memory_mib: dict[str, float] = field(default_factory=dict)
     """Resident size of each process at its largest; pool frames count where they are touched."""
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    """CPU time of each process from its start."""
     stages: dict[str, Timings] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     error: str | None = None

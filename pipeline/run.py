@@ -28,7 +28,7 @@ from pipeline.supervision import (
     stop_ray,
     wait,
 )
-from pipeline.timings import Timings, peak_memory_mib
+from pipeline.timings import Timings, cpu_seconds, peak_memory_mib
 
 POOL_BYTES = 256 << 20
 MOST_IN_CALL = 8
@@ -95,6 +95,7 @@ class Pipeline:
         self._report.elapsed_s = now - self._began
         self._report.ending_s = now - self._last_s
         self._report.peak_memory_mib["driver"] = peak_memory_mib()
+        self._report.cpu_s["driver"] = cpu_seconds()
         stop_ray()
         self._pool.close()
 
@@ -262,6 +263,7 @@ class Pipeline:
         name = f"{stage.name} {place}" if stage in self._stylizers[1:] else stage.name
         if work.peak_memory_mib:
             report.peak_memory_mib[name] = work.peak_memory_mib
+            report.cpu_s[name] = work.cpu_s
         report.notices += [n for n in work.notices if n not in report.notices]
 
     # -- when something dies ---------------------------------------------------------------------

@@ -18,7 +18,7 @@ from pipeline.pool import FramePool, PoolHandle
 from pipeline.queues import Ticket
 from pipeline.sinks import SinkOptions, open_sink
 from pipeline.sources import SourceOptions, open_source
-from pipeline.timings import peak_memory_mib
+from pipeline.timings import cpu_seconds, peak_memory_mib
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class Work:
     ended: bool = False
     notices: list[str] = field(default_factory=list)
     damage: str | None = None
-    peak_memory_mib: float = 0.0
+    peak_memory_mib: float = field(default_factory=peak_memory_mib)
+    cpu_s: float = field(default_factory=cpu_seconds)
 
 
 class Stage:
@@ -55,7 +56,7 @@ class Reader(Stage):
         """Open the source."""
         self._source = open_source(*self._asked)
         self._source.__enter__()
-        return Work(peak_memory_mib=peak_memory_mib())
+        return Work()
 
     def read(self, start: int, slots: Sequence[int]) -> Work:
         """Frames from index `start` on into the slots; fewer of them when the source ends."""
@@ -71,7 +72,6 @@ class Reader(Stage):
             ended,
             list(self._source.notices),
             self._source.damage if ended else None,
-            peak_memory_mib(),
         )
 
     def _fill(
@@ -119,7 +119,7 @@ class Stylizer(Stage):
             self._code = self._engine.encode_style(look.pictures, look.weights)
         except (ValueError, OSError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
-        return Work(peak_memory_mib=peak_memory_mib())
+        return Work()
 
     def stylize(self, tickets: Sequence[Ticket], slots: Sequence[int]) -> Work:
         """Paint each ticket's frame into the slot beside it; tickets come back with that slot."""
@@ -136,7 +136,7 @@ class Stylizer(Stage):
                 np.copyto(self._pool[slot], pixels)
             seconds += [(time.perf_counter() - began) / len(group)] * len(group)
         moved = [replace(t, slot=slot) for t, slot in zip(tickets, slots, strict=True)]
-        return Work(moved, seconds, peak_memory_mib=peak_memory_mib())
+        return Work(moved, seconds)
 
 
 class Writer(Stage):
@@ -186,10 +186,4 @@ class Writer(Stage):
         return self._report([], [])
 
     def _report(self, done: list[Ticket], seconds: list[float]) -> Work:
-        return Work(
-            done,
-            seconds,
-            self._sink.next_index,
-            notices=list(self._sink.notices),
-            peak_memory_mib=peak_memory_mib(),
-        )
+        return Work(done, seconds, self._sink.next_index, notices=list(self._sink.notices))

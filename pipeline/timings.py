@@ -1,4 +1,4 @@
-"""Times of a stage in constant memory, and the peak memory of a process."""
+"""Times of a stage in constant memory, and what a process has used of the machine."""
 
 import math
 import resource
@@ -34,6 +34,12 @@ class Timings:
             return 0.0
         place = int(np.searchsorted(self._bins.cumsum(), share * self.count))
         return float(SMALLEST_S * STEP ** (place + 0.5) * 1e3)
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process so far, all its threads."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def peak_memory_mib() -> float:
