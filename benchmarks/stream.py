@@ -47,7 +47,7 @@ def engine_alone() -> float:
 
     engine = load_engine("compact", "cpu", os.cpu_count())
     style = cv2.imread(str(ROOT / "styles/wave.jpg"), cv2.IMREAD_COLOR_RGB)
-    code = engine.encode_style([np.asarray(style, np.uint8)], [1.0])
+    code = engine.encode_style(np.asarray(style, np.uint8))
     frame = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
     for _ in range(5):
         engine(frame, code, 1.0, False)

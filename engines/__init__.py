@@ -1,6 +1,6 @@
 """Engines run one model on one kind of hardware. `load_engine` gives the one that fits.
 
-Every engine has `encode_style(pictures, weights) -> code`, made once per style, and
+Every engine has `encode_style(picture) -> code`, made once per style, `mix(codes, weights)`, and
 `engine(frames, code, strength, keep_color) -> frames`, with frames as uint8 RGB (N,H,W,3).
 """
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Frames = NDArray[np.uint8]
+Arrays = dict[str, NDArray[np.float32]]
 
 
 class Engine(Protocol):
@@ -21,8 +22,12 @@ class Engine(Protocol):
     batch: int
     """Frames a call that suit the hardware best."""
 
-    def encode_style(self, pictures: list[Frames], weights: list[float]) -> Any:
-        """Style pictures (H,W,3) and their shares -> one code."""
+    def encode_style(self, style: Frames | Arrays) -> Any:
+        """A style picture (H,W,3), or the arrays of a code that was made before -> its code."""
+        ...
+
+    def mix(self, codes: list[Any], weights: list[float]) -> Any:
+        """The weighted sum of codes, by shares that are not negative nor all zero."""
         ...
 
     def __call__(self, frames: Frames, code: Any, strength: float, keep_color: bool) -> Frames:

@@ -1,6 +1,6 @@
 """Gives every frame back untouched: measures the pipeline, proves colour and time."""
 
-from engines import Frames
+from engines import Arrays, Frames
 
 
 class IdentityEngine:
@@ -9,8 +9,11 @@ class IdentityEngine:
     fingerprint = "identity"
     batch = 1
 
-    def encode_style(self, pictures: list[Frames], weights: list[float]) -> None:
+    def encode_style(self, style: Frames | Arrays) -> None:
         """Nothing depends on a style."""
+
+    def mix(self, codes: list[None], weights: list[float]) -> None:
+        """Nothing to mix."""
 
     def __call__(self, frames: Frames, code: None, strength: float, keep_color: bool) -> Frames:
         """The same array."""

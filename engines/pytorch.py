@@ -3,13 +3,11 @@
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 import models
-from engines import Frames
-from models.styles import mix
+from engines import Arrays, Frames
+from models import styles
 
-STYLE_SIDE = 384
 LUMA = (0.299, 0.587, 0.114)
 
 Code = dict[str, Tensor]
@@ -30,10 +28,16 @@ class TorchEngine:
         self.fingerprint = f"{model} torch {torch.__version__} {self.device} float32"
 
     @torch.inference_mode()
-    def encode_style(self, pictures: list[Frames], weights: list[float]) -> Code:
-        """Style pictures (H,W,3), scaled down to STYLE_SIDE px where larger -> their mixed code."""
-        codes = [self.model.encode_style(shrink(self._load(np.array(p)[None]))) for p in pictures]
-        return mix(codes, weights)
+    def encode_style(self, style: Frames | Arrays) -> Code:
+        """A style picture (H,W,3), or the arrays of a saved code -> its code on the device."""
+        if isinstance(style, dict):
+            return {name: torch.tensor(values).to(self.device) for name, values in style.items()}
+        return styles.encode(self.model, style)
+
+    @torch.inference_mode()
+    def mix(self, codes: list[Code], weights: list[float]) -> Code:
+        """The weighted sum of codes."""
+        return styles.mix(codes, weights)
 
     @torch.inference_mode()
     def __call__(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
@@ -69,13 +73,3 @@ def pick_device(name: str) -> torch.device:
 def luma(x: Tensor) -> Tensor:
     """Brightness (N,1,H,W) of NCHW RGB, BT.601 weights."""
     return (x * x.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-
-
-def shrink(x: Tensor) -> Tensor:
-    """Scale NCHW down to a short side of STYLE_SIDE px; smaller pictures stay."""
-    h, w = x.shape[2:]
-    scale = STYLE_SIDE / min(h, w)
-    if scale >= 1:
-        return x
-    size = (round(h * scale), round(w * scale))
-    return F.interpolate(x, size, mode="bilinear", antialias=True)

@@ -43,8 +43,8 @@ def square(picture: Picture) -> Picture:
 def contact_sheet(model: str) -> Picture:
     """Every photograph in every style; the styles on top, the photographs at the left."""
     engine = load_engine(model, "auto")
-    styles = [read_style(str(ROOT / "styles" / f"{name}.jpg")).pixels for name in STYLES]
-    codes = [engine.encode_style([style], [1.0]) for style in styles]
+    styles = [read_style(str(ROOT / "styles" / f"{name}.jpg")).look for name in STYLES]
+    codes = [engine.encode_style(style) for style in styles]
     white = np.full((SIDE_PX, SIDE_PX, 3), 255, np.uint8)
     rows = [[white, *map(square, styles)]]
     for name in PHOTOGRAPHS:

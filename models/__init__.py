@@ -9,6 +9,8 @@ A weights file is a .safetensors whose metadata names its system (`model`) and i
 from __future__ import annotations
 
 import json
+from functools import cache
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,17 @@ if TYPE_CHECKING:  # the names alone must not cost the import of torch
     from torch import nn
 
 FOLDER = Path(__file__).parent
-PARTS = {"__init__", "attention", "color", "decoder", "import_published", "styles", "vgg"}
+PARTS = {
+    "__init__",
+    "attention",
+    "codes",
+    "color",
+    "decoder",
+    "import_published",
+    "pictures",
+    "styles",
+    "vgg",
+}
 
 
 def systems() -> list[str]:
@@ -48,9 +60,7 @@ def load(name: str | Path) -> nn.Module:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(name) if Path(name).suffix else FOLDER / "weights" / f"{name}.safetensors"
-    if not path.is_file():
-        raise ValueError(f"no model '{name}': there is {', '.join(names())}, or a weights file")
+    path = weights_file(name)
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
@@ -60,6 +70,20 @@ def load(name: str | Path) -> nn.Module:
     model = build(about.get("model", path.stem), **json.loads(about.get("model_options", "{}")))
     _fill(model, state, path)
     return model.eval().requires_grad_(False)
+
+
+def weights_file(name: str | Path) -> Path:
+    """Where the weights of a model lie: of one that ships, or the file itself."""
+    path = Path(name) if Path(name).suffix else FOLDER / "weights" / f"{name}.safetensors"
+    if not path.is_file():
+        raise ValueError(f"no model '{name}': there is {', '.join(names())}, or a weights file")
+    return path
+
+
+@cache
+def fingerprint(name: str | Path) -> str:
+    """Tells the weights of trained models apart: 16 hexadecimal digits."""
+    return sha256(weights_file(name).read_bytes()).hexdigest()[:16]
 
 
 def _fill(model: nn.Module, state: dict[str, Any], path: Path) -> None:

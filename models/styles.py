@@ -6,11 +6,35 @@ pictures as `GROUP@0`, `GROUP@1` ..., each with its share, and the model average
 (AdaAttN, section 3.5). All others are moments, which add.
 """
 
-from torch import Tensor
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
 
-from models import attention
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import models
+from models import attention, codes, pictures
+
+STYLE_SIDE = 384
+"""px, the short side at which larger pictures are encoded: it sets the scale of the strokes."""
 
 Code = dict[str, Tensor]
+
+
+def encode(model: nn.Module, picture: NDArray[Any]) -> Code:
+    """An RGB picture, uint8 (H,W,3) of any size -> its code, on the device of the model."""
+    device = next(model.parameters()).device
+    x = torch.tensor(picture, device=device).permute(2, 0, 1)[None].float().div(255)
+    h, w = x.shape[2:]
+    scale = STYLE_SIDE / min(h, w)
+    if scale < 1:
+        x = F.interpolate(x, (round(h * scale), round(w * scale)), mode="bilinear", antialias=True)
+    code: Code = model.encode_style(x)
+    return code
 
 
 def mix(codes: list[Code], weights: list[float]) -> Code:
@@ -64,3 +88,30 @@ def select(code: Code, group: str) -> Code:
     """The tensors of a group that adds."""
     (only,) = parts(code, group)
     return only
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m models.styles make PICTURE -o CODE.style` -> exit code."""
+    parser = argparse.ArgumentParser(prog="python -m models.styles", description=main.__doc__)
+    make = parser.add_subparsers(required=True).add_parser(
+        "make", help="work out the code of a picture once; use it wherever a picture is"
+    )
+    make.add_argument("picture", type=Path)
+    make.add_argument("-o", "--output", type=Path, help="default: the picture's name with .style")
+    make.add_argument("--model", default="compact", help="a model that ships, or a weights file")
+    given = parser.parse_args(arguments)
+    output = given.output or given.picture.with_suffix(codes.SUFFIX)
+    try:
+        pixels, _ = pictures.decode(given.picture.read_bytes())
+        with torch.inference_mode():
+            code = encode(models.load(given.model), pixels)
+        codes.write(output, {name: t.numpy() for name, t in code.items()}, given.model)
+    except (ValueError, OSError) as error:
+        print(f"error: {given.picture}: {error}", file=sys.stderr)
+        return 2
+    print(f"written: {output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -10,21 +10,14 @@ from pathlib import Path
 
 import models
 from pipeline.errors import ConfigError
+from pipeline.mask import Mask
 from pipeline.options import nearest, option
 from pipeline.run import Plan
 from pipeline.sinks import SinkOptions, prepare
 from pipeline.sources import SourceOptions, open_source
 from pipeline.stages import Look
-from pipeline.style import read_style
-
-
-def seconds(text: str) -> float:
-    """`12.5`, `1:30` or `1:02:03.5` -> seconds."""
-    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?|\.\d+)s?", text.strip())
-    if not match:
-        raise ValueError("a time is seconds or [hours:]minutes:seconds")
-    hours, minutes, rest = match.groups()
-    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(rest)
+from pipeline.style import Style, read_style, split
+from pipeline.timeline import Span, Timeline, seconds
 
 
 def rate(text: str) -> Fraction:
@@ -48,7 +41,15 @@ class StreamOptions:
     """What a user can ask of run_stream.py; configs/default.yaml holds the same with reasons."""
 
     style: list[str] = option(
-        [], "picture whose look is wanted; several mix: a.jpg:0.7 b.jpg:0.3", metavar="PICTURE"
+        [],
+        "picture (or .style code) whose look is wanted; several mix: a.jpg:0.7 b.jpg:0.3; "
+        "from a time on: b.jpg@10s; cross-faded: b.jpg@10s..12s",
+        metavar="PICTURE",
+    )
+    mask: list[str] = option(
+        [],
+        "picture or video that is white where the second style lies (the next mask: the third)",
+        metavar="MASK",
     )
     output: str | None = option(
         None,
@@ -82,7 +83,8 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
     The source stays open meanwhile: what it lends to the run (a generated sound track) stays too.
     """
     check_options(options)
-    look = make_look(options)
+    styles = [read_style(text, options.model) for text in options.style]
+    look = make_look(options, styles)
     source_options = SourceOptions(options.size, options.start, options.end, options.fps)
     output = options.output or default_output(source, options)
     sink_options = SinkOptions(
@@ -90,8 +92,16 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
     )
     with open_source(source, source_options) as opened:
         prepare(output, sink_options, source)
+        notices = [s.notice for s in styles if s.notice]
         yield Plan(
-            source, source_options, opened.info, look, output, sink_options, options.stylizers
+            source,
+            source_options,
+            opened.info,
+            look,
+            output,
+            sink_options,
+            options.stylizers,
+            notices,
         )
 
 
@@ -103,31 +113,44 @@ def check_options(options: StreamOptions) -> None:
             f"no model '{options.model}'{nearest(options.model, known)}: "
             f"there is {', '.join(known)}"
         )
+    if not options.style and options.model != "identity":
+        raise ConfigError("no style: name a picture with --style (some lie in styles/)")
     if options.end is not None and options.end <= (options.start or 0):
         raise ConfigError("--end must come after --start")
 
 
-def make_look(options: StreamOptions) -> Look:
-    """Decode the styles and share out the CPU."""
-    if not options.style and options.model != "identity":
-        raise ConfigError("no style: name a picture with --style (some lie in styles/)")
-    styles = [read_style(text) for text in options.style]
-    if styles and not sum(s.weight for s in styles):
-        raise ConfigError("the weights of the styles are all zero")
+def make_look(options: StreamOptions, styles: list[Style]) -> Look:
+    """What the stylizers need; the CPU is shared out among them."""
+    if options.mask:
+        check_masks(options, styles)
     return Look(
         options.model,
         options.device,
-        [s.pixels for s in styles],
-        [s.weight for s in styles],
+        [s.look for s in styles],
+        Timeline((s.span, s.weight) for s in styles),
+        options.mask,
         options.strength,
         options.preserve_color,
         max(1, (os.cpu_count() or 1) // options.stylizers),
     )
 
 
+def check_masks(options: StreamOptions, styles: list[Style]) -> None:
+    """Each mask can be read and has its style; regions are not mixed nor timed."""
+    if len(options.mask) != len(styles) - 1:
+        raise ConfigError(
+            f"{len(styles)} styles and {len(options.mask)} masks: the first style lies beneath, "
+            "each further one needs its --mask"
+        )
+    if any(s.weight != 1 or s.span != Span() for s in styles):
+        raise ConfigError("with --mask a style has neither weight nor time: the mask says where")
+    for path in options.mask:
+        Mask(path)
+
+
 def default_output(source: str, options: StreamOptions) -> str:
     """`clip.mov` in the style `wave.jpg` -> `clip_wave.mp4` beside it."""
-    look = Path(options.style[0].partition(":")[0]).stem if options.style else options.model
+    look = split(options.style[0])[0].stem if options.style else options.model
     if source.startswith("test:"):
         return f"test_{look}.mp4"
     path = Path(source)

@@ -16,6 +16,11 @@ class Ticket:
     slot: int
     epoch: int = 0
 
+    @property
+    def time_s(self) -> float:
+        """Presentation time in seconds."""
+        return float(self.pts * self.time_base)
+
 
 class Queue:
     """A bounded, ordered edge between two stages. Full means that the stage before must wait."""

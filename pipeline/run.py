@@ -7,7 +7,7 @@ output are still 0..n-1, once each, in order.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 
 from pipeline.errors import SourceInvalid
@@ -49,6 +49,7 @@ class Plan:
     sink: str
     sink_options: SinkOptions
     stylizers: int = 1
+    notices: list[str] = field(default_factory=list)
 
 
 class Pipeline:
@@ -56,7 +57,7 @@ class Pipeline:
 
     def __init__(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
         self._plan, self._on_progress = plan, on_progress
-        self._report = Report(plan.source, plan.sink)
+        self._report = Report(plan.source, plan.sink, notices=list(plan.notices))
         self._report.stages = {n: Timings() for n in ("Reader", "Stylizer", "Writer")}
         self._stopping = False
         # Grows by one whenever the writer falls back; work of earlier generations is void.

@@ -5,19 +5,23 @@ goes on where the driver says. Their names show in a process list as ray::Reader
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 
-from engines import Frames, load_engine
+from engines import Arrays, Frames, load_engine
 from pipeline.errors import EngineError
 from pipeline.frame import Frame, StreamInfo
+from pipeline.mask import Mask
 from pipeline.pool import FramePool, PoolHandle
 from pipeline.queues import Ticket
 from pipeline.sinks import SinkOptions, open_sink
 from pipeline.sources import SourceOptions, open_source
+from pipeline.timeline import Timeline
 from pipeline.timings import cpu_seconds, peak_memory_mib
 
 
@@ -97,8 +101,10 @@ class Look:
 
     model: str
     device: str
-    pictures: list[Frames]
-    weights: list[float]
+    styles: list[Frames | Arrays]
+    timeline: Timeline
+    masks: list[str]
+    """One for each style but the first, which lies beneath; none: styles go by the timeline."""
     strength: float
     keep_color: bool
     threads: int | None
@@ -112,31 +118,59 @@ class Stylizer(Stage):
         self._look = look
 
     def open(self) -> Work:
-        """Load the model and encode the style."""
+        """Load the model, encode the styles, open the masks."""
         look = self._look
         try:
             self._engine = load_engine(look.model, look.device, look.threads)
-            self._code = self._engine.encode_style(look.pictures, look.weights)
+            self._codes = [self._engine.encode_style(style) for style in look.styles]
         except (ValueError, OSError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
-        return Work()
+        self._masks = [Mask(path) for path in look.masks]
+        self._mixed: tuple[tuple[float, ...], Any] = ((), None)
+        h, w = self._pool[0].shape[:2]
+        return Work(notices=[text for mask in self._masks for text in mask.notices(w, h)])
 
     def stylize(self, tickets: Sequence[Ticket], slots: Sequence[int]) -> Work:
         """Paint each ticket's frame into the slot beside it; tickets come back with that slot."""
-        look, size = self._look, self._engine.batch
         seconds: list[float] = []
-        for i in range(0, len(tickets), size):
+        moved = [replace(t, slot=slot) for t, slot in zip(tickets, slots, strict=True)]
+        for group in self._alike(tickets):
             began = time.perf_counter()
-            group = tickets[i : i + size]
             frames = self._pool[group[0].slot][None]
             if len(group) > 1:
                 frames = np.stack([self._pool[t.slot] for t in group])
-            painted = self._engine(frames, self._code, look.strength, look.keep_color)
-            for slot, pixels in zip(slots[i:], painted, strict=False):
-                np.copyto(self._pool[slot], pixels)
-            seconds += [(time.perf_counter() - began) / len(group)] * len(group)
-        moved = [replace(t, slot=slot) for t, slot in zip(tickets, slots, strict=True)]
+            painted = self._masked(group, frames) if self._masks else self._timed(group[0], frames)
+            for pixels in painted:
+                np.copyto(self._pool[moved[len(seconds)].slot], pixels)
+                seconds.append((time.perf_counter() - began) / len(group))
         return Work(moved, seconds)
+
+    def _alike(self, tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
+        """Runs of tickets that one call of the engine can paint: of one mix, of its batch size."""
+        for _, run in groupby(tickets, lambda t: self._look.timeline.at(t.time_s)):
+            held = list(run)
+            for i in range(0, len(held), self._engine.batch):
+                yield held[i : i + self._engine.batch]
+
+    def _timed(self, first: Ticket, frames: Frames) -> Frames:
+        """All frames in the mix of styles that is due at the first one's time."""
+        shares = self._look.timeline.at(first.time_s)
+        if shares != self._mixed[0]:
+            self._mixed = shares, self._engine.mix(self._codes, list(shares))
+        return self._paint(frames, self._mixed[1])
+
+    def _masked(self, tickets: list[Ticket], frames: Frames) -> Frames:
+        """The first style beneath, each further one over it where its mask is white."""
+        h, w = frames.shape[1:3]
+        result = self._paint(frames, self._codes[0]).astype(np.float32)
+        for mask, code in zip(self._masks, self._codes[1:], strict=True):
+            shares = np.stack([mask.at(t.time_s, w, h) for t in tickets])
+            if shares.any():
+                result += shares * (self._paint(frames, code) - result)
+        return result.round().astype(np.uint8)
+
+    def _paint(self, frames: Frames, code: Any) -> Frames:
+        return self._engine(frames, code, self._look.strength, self._look.keep_color)
 
 
 class Writer(Stage):

@@ -1,71 +1,80 @@
-"""What the user chose as a style: pictures and their shares."""
+"""What the user chose as a style: pictures or style codes, their shares and when they are seen."""
 
 import re
-import warnings
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps
-
+import models
+from models import codes, pictures
 from pipeline.errors import ConfigError
 from pipeline.frame import Pixels
+from pipeline.timeline import Span, span
 
 MIN_SIDE_PX = 32
-MAX_PIXELS = 40_000_000
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 
 @dataclass(frozen=True, slots=True)
-class StylePicture:
-    """A decoded style picture and its share in the mix."""
+class Style:
+    """A style picture, decoded, or the code of one; its share in a mix; when it is seen."""
 
     path: Path
     weight: float
-    pixels: Pixels
+    span: Span
+    look: Pixels | codes.Arrays
+    notice: str | None = None
 
 
-def read_style(text: str) -> StylePicture:
-    """`PICTURE` or `PICTURE:WEIGHT` -> the picture; ConfigError says what is wrong with it."""
-    path, weight = split_weight(text)
+def read_style(text: str, model: str = "compact") -> Style:
+    """`PICTURE[:WEIGHT][@TIME[..TIME]]` -> the style; ConfigError says what is wrong with it.
+
+    Instead of a picture: a `.style` file, which must have been made by `model`.
+    """
+    path, weight, when = split(text)
     if path.is_dir() or not path.exists():
         what = "is a folder, not a picture" if path.is_dir() else "does not exist"
         raise ConfigError(f"style {path} {what}")
+    if path.suffix == codes.SUFFIX:
+        return Style(path, weight, when, _read_code(path, model))
     try:
-        data = path.read_bytes()
+        pixels, (width, height) = pictures.decode(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"style {path} cannot be read: {error.strerror}") from error
-    pixels = decode(data)
-    if pixels is None:
-        raise ConfigError(f"style {path} is not a picture that can be read (JPEG, PNG, WebP, ...)")
+    except ValueError as error:
+        raise ConfigError(f"style {path} {error}") from error
     h, w = pixels.shape[:2]
     if min(h, w) < MIN_SIDE_PX:
         raise ConfigError(f"style {path} is too small: {w}x{h}, at least {MIN_SIDE_PX} px a side")
-    return StylePicture(path, weight, pixels)
+    notice = None
+    if h * w < height * width:
+        notice = f"style {path} is {width}x{height}: read at {w}x{h}"
+    return Style(path, weight, when, pixels, notice)
 
 
-def split_weight(text: str) -> tuple[Path, float]:
-    """`a.jpg:0.7` -> (a.jpg, 0.7); without a weight it is 1. A file of that very name wins."""
-    match = re.fullmatch(r"(.+):(-?\d*\.?\d+)", text)
-    if match is None or Path(text).exists():
-        return Path(text), 1.0
-    weight = float(match[2])
-    if weight < 0:
-        raise ConfigError(f"style {match[1]}: a weight cannot be negative ({match[2]})")
-    return Path(match[1]), weight
-
-
-def decode(data: bytes) -> Pixels | None:
-    """Bytes of a picture file -> upright RGB; transparent parts on white. None: no picture."""
+def _read_code(path: Path, model: str) -> codes.Arrays:
+    if model not in models.names() and not Path(model).suffix:
+        return {}  # identity: nothing depends on a style
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(data), formats=FORMATS) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    return None
-                upright = ImageOps.exif_transpose(picture).convert("RGBA")
-        white = Image.new("RGBA", upright.size, "white")
-        return np.asarray(Image.alpha_composite(white, upright).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning):
-        return None
+        return codes.read(path, model)
+    except ValueError as error:
+        raise ConfigError(f"style {error}") from error
+
+
+def split(text: str) -> tuple[Path, float, Span]:
+    """`a.jpg:0.7@10s..12s` -> path, weight (1 when not given) and span (all the time).
+
+    A file of that very name wins.
+    """
+    rest, weight, when = text, 1.0, Span()
+    timed = re.fullmatch(r"(.+)@([^@/]+)", rest)
+    if timed and not Path(rest).exists():
+        rest = timed[1]
+        try:
+            when = span(timed[2])
+        except ValueError as error:
+            raise ConfigError(f"style {text}: {error}") from error
+    weighted = re.fullmatch(r"(.+):(-?\d*\.?\d+)", rest)
+    if weighted and not Path(rest).exists():
+        rest, weight = weighted[1], float(weighted[2])
+        if weight < 0:
+            raise ConfigError(f"style {rest}: a weight cannot be negative ({weighted[2]})")
+    return Path(rest), weight, when

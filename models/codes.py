@@ -1,0 +1,42 @@
+"""Style codes as files: safetensors that say for which trained model they were made."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+import models
+
+SUFFIX = ".style"
+KEY = "style_code_of"
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def write(path: Path, code: Arrays, model: str | Path) -> None:
+    """Save the tensors of a code, with the fingerprint of the model that made it."""
+    part = path.with_name(path.name + ".part")
+    save_file(code, part, {KEY: models.fingerprint(model), "model": Path(model).stem})
+    part.replace(path)
+
+
+def read(path: Path, model: str | Path) -> Arrays:
+    """The code of a file; ValueError when it is none, damaged, or another model's."""
+    try:
+        with safe_open(path, framework="np") as file:
+            about = file.metadata() or {}
+            code = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is not a style code") from error
+    if KEY not in about:
+        raise ValueError(f"{path} is not a style code; make one with python -m models.styles make")
+    if about[KEY] != models.fingerprint(model):
+        raise ValueError(
+            f"{path} was made by the model {about['model']}, or by other weights of it; "
+            f"make it again for {model}"
+        )
+    if not all(np.isfinite(values).all() for values in code.values()):
+        raise ValueError(f"{path} is damaged: it has values that are not finite")
+    return code

@@ -1,0 +1,80 @@
+"""Regions: masks say where each style lies, as pictures or as videos beside the frames."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models import pictures
+from pipeline.errors import ConfigError, StreamError
+from pipeline.frame import Frame, Pixels
+from pipeline.sources import PICTURE_SUFFIXES, open_source
+
+Shares = NDArray[np.float32]
+"""Height x width x 1, how much a region has of each pixel, 0 to 1."""
+
+
+class Mask:
+    """White where its style lies, black elsewhere, grey where both mix; scaled to the frames.
+
+    A video goes along with the frames by time; after its end the last picture stays.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Read or open it; ConfigError says what is wrong."""
+        self.path = path
+        self._still: Pixels | None = None
+        self._shown: Frame | None = None
+        self._next: Frame | None = None
+        if Path(path).suffix.lower() in PICTURE_SUFFIXES:
+            self._still = self._read()
+        else:
+            self._rewind()
+
+    def _read(self) -> Pixels:
+        try:
+            return pictures.decode(Path(self.path).read_bytes())[0]
+        except OSError as error:
+            raise ConfigError(f"mask {self.path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise ConfigError(f"mask {self.path} {error}") from error
+
+    def _rewind(self) -> None:
+        try:
+            source = open_source(self.path)
+            source.__enter__()
+            self._frames = source.frames()
+            self._shown = self._next = next(self._frames, None)
+        except StreamError as error:
+            raise ConfigError(f"mask {self.path}: {error}") from error
+        if self._shown is None:
+            raise ConfigError(f"mask {self.path} has no picture that can be decoded")
+
+    def notices(self, width: int, height: int) -> list[str]:
+        """What the user should know before frames of this size are painted."""
+        picture = self._picture(0.0)
+        h, w = picture.shape[:2]
+        told = []
+        if self._still is not None and not picture.any():
+            told.append(f"mask {self.path} is black everywhere: its style is not seen")
+        if abs(w * height - h * width) > max(w * height, h * width) * 0.02:
+            told.append(f"mask {self.path} is {w}x{h}: stretched to {width}x{height}")
+        return told
+
+    def at(self, time_s: float, width: int, height: int) -> Shares:
+        """The shares at a time of the output."""
+        grey = cv2.cvtColor(self._picture(time_s), cv2.COLOR_RGB2GRAY)
+        how = cv2.INTER_AREA if grey.shape[0] > height else cv2.INTER_LINEAR
+        scaled = cv2.resize(grey, (width, height), interpolation=how)
+        return np.asarray(scaled, np.float32)[..., None] / np.float32(255)
+
+    def _picture(self, time_s: float) -> Pixels:
+        if self._still is not None:
+            return self._still
+        assert self._shown is not None
+        if time_s < self._shown.time_s:
+            self._rewind()
+        while self._next is not None and self._next.time_s <= time_s:
+            self._shown, self._next = self._next, next(self._frames, None)
+        return self._shown.pixels

@@ -1,0 +1,174 @@
+"""Styles as users name them: codes, mixes over time, regions, and pictures of every kind."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, Run
+from numpy.typing import NDArray
+from PIL import Image
+
+from engines import load_engine
+from models import styles
+from pipeline.errors import ConfigError
+from pipeline.style import read_style
+from pipeline.timeline import Span, Timeline
+
+WAVE, INK = ROOT / "styles" / "wave.jpg", ROOT / "styles" / "ink.jpg"
+CLIP = "test:size=64x48,rate=10,frames=6"
+
+
+def painted(paint: Run, out: Path, *words: object) -> list[NDArray[np.uint8]]:
+    """Frames of CLIP, painted as the words ask, without loss."""
+    done = paint(CLIP, *words, "-o", f"{out}/%03d.png")
+    assert done.returncode == 0, done.stderr
+    return [cv2.imread(str(p)) for p in sorted(out.iterdir())]
+
+
+@pytest.fixture(scope="module")
+def plain(paint: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[NDArray]]:
+    """CLIP all in one style, for each of two."""
+    folder = tmp_path_factory.mktemp("plain")
+    return {s.stem: painted(paint, folder / s.stem, "--style", s) for s in (WAVE, INK)}
+
+
+def test_a_code_paints_like_its_picture(paint: Run, plain: dict, tmp_path: Path) -> None:
+    code = tmp_path / "wave.style"
+    assert styles.main(["make", str(WAVE), "-o", str(code)]) == 0
+    assert code.stat().st_size < 1_000_000
+    frames = painted(paint, tmp_path / "out", "--style", code)
+    for frame, wanted in zip(frames, plain["wave"], strict=True):
+        assert cv2.absdiff(frame, wanted).max() <= 1  # the order of sums may differ
+
+
+def test_a_code_of_other_weights_is_refused(tmp_path: Path) -> None:
+    code = tmp_path / "x.style"
+    styles.main(["make", str(WAVE), "-o", str(code)])
+    data = code.read_bytes()
+    start = data.index(b"style_code_of") + len(b'style_code_of":"')
+    code.write_bytes(data[:start] + b"0" * 16 + data[start + 16 :])
+    with pytest.raises(ConfigError, match="made by the model compact"):
+        read_style(str(code))
+    code.write_bytes(b"no code at all")
+    with pytest.raises(ConfigError, match="not a style code"):
+        read_style(str(code))
+
+
+def test_styles_cross_fade_over_time(paint: Run, plain: dict, tmp_path: Path) -> None:
+    frames = painted(
+        paint, tmp_path / "out", "--style", f"{WAVE}@0", "--style", f"{INK}@0.2s..0.4s"
+    )
+    same = [np.array_equal(f, w) for f, w in zip(frames, plain["wave"], strict=True)]
+    other = [np.array_equal(f, i) for f, i in zip(frames, plain["ink"], strict=True)]
+    assert same == [True, True, True, False, False, False]
+    assert other == [False, False, False, False, True, True]
+    middle = load_engine("compact", "cpu")
+    codes = [middle.encode_style(read_style(str(s)).look) for s in (WAVE, INK)]
+    assert codes[0].keys() == middle.mix(codes, [0.5, 0.5]).keys()
+    a, m, b = (x[3].astype(float).mean() for x in (plain["wave"], frames, plain["ink"]))
+    assert min(a, b) - 8 < m < max(a, b) + 8
+
+
+def test_regions_have_their_own_styles(paint: Run, plain: dict, tmp_path: Path) -> None:
+    mask = np.zeros((48, 64), np.uint8)
+    mask[:, 32:] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    words = ("--style", WAVE, "--style", INK, "--mask", tmp_path / "mask.png")
+    frames = painted(paint, tmp_path / "out", *words)
+    for frame, wave, ink in zip(frames, plain["wave"], plain["ink"], strict=True):
+        assert np.array_equal(frame[:, :32], wave[:, :32])
+        assert np.array_equal(frame[:, 32:], ink[:, 32:])
+
+
+def test_a_mask_may_be_a_video(paint: Run, plain: dict, tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"masks/{i}.png"), np.full((48, 64), 255 * (i > 1), np.uint8))
+    moving = tmp_path / "mask.mkv"
+    words = ("--model", "identity", "--codec", "ffv1", "--fps", "10", "-o", moving)
+    assert paint(tmp_path / "masks", *words).returncode == 0
+    frames = painted(
+        paint, tmp_path / "out", "--style", WAVE, "--style", INK, "--mask", moving
+    )  # fmt: skip
+    for i, frame in enumerate(frames):
+        assert np.array_equal(frame, plain["ink" if i > 1 else "wave"][i]), i
+
+
+def test_masks_that_need_a_word_get_it(paint: Run, tmp_path: Path) -> None:
+    Image.new("L", (100, 50)).save(tmp_path / "black.png")
+    done = paint(
+        CLIP, "--style", WAVE, "--style", INK, "--mask", tmp_path / "black.png", "-o", "null:"
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "black everywhere" in done.stderr
+    assert "100x50: stretched to 64x48" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--style", WAVE, "--mask", WAVE], "1 styles and 1 masks"),
+        (["--style", WAVE, INK, "--mask", "gone.png"], "gone.png cannot be read"),
+        (["--style", WAVE, INK, "--mask", "gone.mp4"], "gone.mp4 does not exist"),
+        (["--style", WAVE, f"{INK}@3", "--mask", WAVE], "neither weight nor time"),
+        (["--style", f"{WAVE}@1..4", f"{INK}@3"], "cross-fades overlap"),
+        (["--style", f"{WAVE}@4..1"], "ends after it begins"),
+        (["--style", f"{WAVE}@soon"], "a time is seconds"),
+    ],
+)
+def test_mistakes_get_one_line(paint: Run, words: list[object], message: str) -> None:
+    done = paint(CLIP, *words, "-o", "null:")
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 2
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def test_timeline_mixes_within_a_cue_and_cuts_between() -> None:
+    at = Timeline([(Span(), 3.0), (Span(), 1.0), (Span(10, 10), 2.0), (Span(20, 22), 1.0)]).at
+    assert at(0) == at(9.99) == (0.75, 0.25, 0, 0)
+    assert at(10) == at(20) == (0, 0, 1, 0)
+    assert at(20.5) == (0, 0, 0.75, 0.25)
+    assert at(1e6) == (0, 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "color", "seen"),
+    [
+        ("L", 100, (100, 100, 100)),
+        ("LA", (100, 0), (255, 255, 255)),
+        ("RGBA", (9, 9, 9, 255), (9, 9, 9)),
+        ("P", 0, (0, 0, 0)),
+        ("I;16", 257 * 40, (40, 40, 40)),
+        ("CMYK", (0, 0, 0, 0), (255, 255, 255)),
+    ],
+)
+def test_pictures_of_every_kind(tmp_path: Path, mode: str, color: object, seen: tuple) -> None:
+    path = tmp_path / ("a.tif" if mode in ("CMYK", "I;16") else "a.png")
+    Image.new(mode, (40, 40), color).save(path)
+    style = read_style(str(path))
+    assert tuple(style.look[20, 20]) == seen
+    assert style.notice is None
+
+
+def test_a_huge_style_is_read_smaller_with_a_notice(tmp_path: Path) -> None:
+    Image.new("RGB", (9000, 100)).save(tmp_path / "long.png")
+    style = read_style(str(tmp_path / "long.png"))
+    assert style.look.shape[1] == 4096
+    assert "9000x100: read at 4096x46" in str(style.notice)
+
+
+def test_frames_cost_no_work_on_the_style_side() -> None:
+    engine = load_engine("compact", "cpu")
+    calls = []
+    engine.model.encoder.register_forward_hook(lambda *_: calls.append(1))
+    code = engine.encode_style(read_style(str(WAVE)).look)
+    before = len(calls)
+    frames = np.zeros((1, 64, 64, 3), np.uint8)
+    for _ in range(3):
+        engine(frames, code, 1.0, False)
+    assert before == 1
+    assert len(calls) == before + 3
+    assert torch.is_tensor(code["color.mean"])
