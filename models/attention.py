@@ -58,20 +58,23 @@ def summarise(key: Tensor, value: Tensor) -> Summary:
 
 
 @in_float32
-def attend(query: Tensor, summary: Summary, floor: float = 1.0) -> tuple[Tensor, Tensor]:
+def attend(
+    query: Tensor, summary: Summary, floor: float = 1.0, epsilon: float = EPS
+) -> tuple[Tensor, Tensor]:
     """Unit queries (B,D,H,W) -> weighted mean M and deviation S of the style values, (B,C,H,W).
 
     The weight of a style position is `floor + <query, key>`; `floor` must keep it positive
-    (1 for keys of any sign, less for keys without negative entries).
+    (1 for keys of any sign, less for keys without negative entries). `epsilon` is added to the
+    variance. A style of one colour may lie opposite to a query: its weights, all 0, are raised.
     """
     b, _, h, w = query.shape
     q = query.flatten(2).float()
     s = {name: t.float() for name, t in summary.items()}
     sums = torch.cat([s["key_value"], s["key_square"]], 2).mT @ q
-    total = floor + s["key"][:, None] @ q
+    total = (floor + s["key"][:, None] @ q).clamp_min(EPS)
     first, second = (sums / total).chunk(2, 1)
     second = second + floor * s["square"][..., None] / total
-    deviation = (second - first.square()).clamp_min(0) + EPS
+    deviation = (second - first.square()).clamp_min(0) + epsilon
     mean = first + s["mean"][..., None]
     return mean.view(b, -1, h, w), deviation.sqrt().view(b, -1, h, w)
 
