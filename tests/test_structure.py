@@ -18,7 +18,7 @@ ALLOWED = {
 }
 # Heavy libraries and the only places that may name them.
 HOMES = {
-    "ray": {"pipeline/supervision.py"},
+    "ray": {"pipeline/supervision.py", "training/workers.py"},
     "torch": {"models", "engines", "training", "evaluation"},
     "pickle": set(),
 }

@@ -1,32 +1,49 @@
-"""Training and evaluation for real, a few steps of them, on pictures made here.
+"""Training for real, a few steps of it, on pictures and clips made here.
 
-The loss network has VGG-19's shape and random weights: its features are no good, but everything
-that computes with them is the real thing.
+The loss network has VGG-19's shape, narrow, and random weights: its features are no good, but
+everything that computes with them is the real thing.
 """
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
+from media import video
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 
+import models
+from models.vgg import Encoder, mean_variance_norm, stacked_key
 from pipeline.options import build, read_yaml
+from training import clips
+from training.command import command
+from training.data import Pictures, read
+from training.loop import schedule
 from training.loss_network import CONVS, load_loss_network
 from training.losses import nearest_loss
-from training.options import TrainingOptions
+from training.options import SHALLOW_TO_DEEP, DistilOptions, RunOptions, TrainingOptions
+from training.similarity import similarity_loss
+from training.targets import a2k_target, adaattn_target, joined, patches
+from training.weights import begin
 
-WIDTHS = {"1": 64, "2": 128, "3": 256}
+Train = Callable[..., tuple[int, str]]
+
+WIDTHS = {"1": 8, "2": 16, "3": 16, "4": 32, "5": 32}
+TINY = ("--batch", 2, "--side", 64, "--precision", "float32", "--short-side", 90)
 
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders `content` and `style` of small pictures, and `vgg.safetensors`."""
+    """Folders `content` and `style` of small pictures, `clips` of videos, and `vgg.safetensors`."""
     folder = tmp_path_factory.mktemp("material")
     rng = np.random.default_rng(0)
     for kind in ("content", "style"):
@@ -34,87 +51,307 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(3):
             rough = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8))
             rough.resize((120, 90)).save(folder / kind / f"{i}.png")
+    (folder / "clips").mkdir()
+    video(folder / "clips/waves.mp4", frames=10)
+    (folder / "clips/broken.mp4").write_bytes(b"not a video")
     generator, weights, last = torch.Generator().manual_seed(0), {}, 3
-    for name in CONVS[:8]:
+    for name in CONVS[:13]:
         width = WIDTHS[name[0]]
         filters = torch.randn(width, last, 3, 3, generator=generator) * (2 / (9 * last)) ** 0.5
         weights |= {f"conv{name}.weight": filters, f"conv{name}.bias": torch.zeros(width)}
         last = width
     save_file(weights, folder / "vgg.safetensors")
-    config = (ROOT / "configs/train_compact.yaml").read_text()
-    for deep in (', "4_1": 1.0', ', "5_1": 1.0'):
-        config = config.replace(deep, "")
-    (folder / "config.yaml").write_text(config)
     return folder
 
 
-def run(module: str, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", module, *map(str, words)]
-    # Threads that do not spin: a busy machine must not make this crawl.
-    patient = os.environ | {"OMP_WAIT_POLICY": "passive"}
-    done = subprocess.run(
-        command, cwd=ROOT, env=patient, capture_output=True, text=True, timeout=170
-    )
+# Threads that do not spin: a busy machine must not make this crawl.
+PATIENT = os.environ | {"OMP_WAIT_POLICY": "passive"}
+
+
+def run(*given: object) -> subprocess.CompletedProcess[str]:
+    """The command as a user runs it."""
+    words = [sys.executable, "-m", "training", *map(str, given)]
+    done = subprocess.run(words, cwd=ROOT, env=PATIENT, capture_output=True, text=True, timeout=170)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
 
-def train(material: Path, out: Path, steps: int) -> subprocess.CompletedProcess[str]:
-    return run(
-        "training", "--config", material / "config.yaml", "--content", material / "content",
-        "--style", material / "style", "--vgg", material / "vgg.safetensors", "--out", out,
-        "--steps", steps, "--batch", 2, "--side", 64, "--precision", "float32",
-        "--save-every", 2, "--sample-every", 4,
-    )  # fmt: skip
+@pytest.fixture
+def train(capsys: pytest.CaptureFixture[str]) -> Train:
+    """The same without a process of its own: `train(*words)` -> exit code and all that it says."""
+
+    def within(
+        *given: object, schema: type[RunOptions] = TrainingOptions, task: str = "training.painting"
+    ) -> tuple[int, str]:
+        code = command([str(word) for word in given], schema, task, "", "python -m training")
+        return code, "".join(capsys.readouterr())
+
+    return within
 
 
-def test_training_saves_samples_logs_and_resumes(material: Path, tmp_path: Path) -> None:
-    first = train(material, tmp_path, 4)
+def pictures(material: Path) -> list[object]:
+    return [
+        *("--content", material / "content", "--style", material / "style"),
+        *("--vgg", material / "vgg.safetensors", *TINY),
+    ]
+
+
+def compact(material: Path, out: Path, steps: int, *more: object) -> list[object]:
+    return [
+        *("--config", ROOT / "configs/train_compact.yaml", *pictures(material), "--out", out),
+        *("--steps", steps, "--save-every", 2, "--sample-every", 4, *more),
+    ]
+
+
+def terms(text: str) -> dict[str, float]:
+    """What the last line of a run says of its loss."""
+    parts = text.strip().splitlines()[-1].split(" s/step ")[1].split()
+    return {name: float(value) for name, value in zip(parts[::2], parts[1::2], strict=True)}
+
+
+# -- runs --------------------------------------------------------------------------------------
+
+
+def test_a_killed_run_ends_with_the_weights_of_a_calm_one(material: Path, tmp_path: Path) -> None:
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    # At 96 px relu2_1 has more places than the nearest loss looks at: some are drawn.
+    more = ("--side", 96, "--accumulate", 2)
+    first = run(*compact(material, calm, 6, *more))
     assert first.returncode == 0, first.stderr
-    before = load_file(tmp_path / "weights.safetensors")
-    second = train(material, tmp_path, 6)
-    assert "resumed at step 4" in second.stdout
-    after = load_file(tmp_path / "weights.safetensors")
-    assert any(not torch.equal(before[name], after[name]) for name in before)
-    names = {p.name.split(".")[0] for p in tmp_path.iterdir()}
+    words = [sys.executable, "-m", "training", *map(str, compact(material, killed, 6, *more))]
+    process = subprocess.Popen(words, cwd=ROOT, env=PATIENT, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (killed / "checkpoint.pt").exists():
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    second = run(*compact(material, killed, 6, *more))
+    assert "resumed at step" in second.stdout
+    a, b = (load_file(folder / "weights.safetensors") for folder in (calm, killed))
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    names = {p.name.split(".")[0] for p in killed.iterdir()}
     assert {"checkpoint", "weights", "sheet_000004", "sheet_000006", "events"} <= names
 
 
-def test_evaluation_of_the_shipped_model_prints_its_table(material: Path) -> None:
-    done = run(
-        "evaluation", "--content", material / "content", "--style", material / "style",
-        "--vgg", material / "vgg.safetensors", "--side", 64,
+@pytest.mark.parametrize(
+    ("config", "more", "expected"),
+    [
+        ("train_adaattn", [], {"style", "local"}),
+        ("train_adaattn", ["--similarity-weight", 300], {"style", "local", "similarity"}),
+        ("train_stya2k", [], {"style", "a2k"}),
+    ],
+)  # fmt: skip
+def test_published_losses_train_their_systems(
+    material: Path,
+    tmp_path: Path,
+    train: Train,
+    config: str,
+    more: list[object],
+    expected: set[str],
+) -> None:
+    code, said = train(
+        "--config", ROOT / f"configs/{config}.yaml", *pictures(material),
+        "--out", tmp_path, "--steps", 2, *more,
     )  # fmt: skip
+    assert code == 0, said
+    assert terms(said).keys() == expected
+    trained = models.load(tmp_path / "weights.safetensors")
+    assert type(trained).__name__ == "Transfer"
+
+
+def test_fine_tuning_needs_only_clips_and_styles(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    code, said = train(
+        "--config", ROOT / "configs/finetune_temporal.yaml",
+        "--clips", material / "clips", "--style", material / "style",
+        "--vgg", material / "vgg.safetensors", *TINY, "--steps", 4, "--out", tmp_path,
+    )  # fmt: skip
+    assert code == 0, said
+    assert "left out" in said
+    assert "broken.mp4" in said
+    assert "92 of 92 tensors begin from compact" in said
+    assert {"similarity", "consistency"} <= terms(said).keys()
+    models.load(tmp_path / "weights.safetensors")
+
+
+def test_a_distilled_encoder_has_unit_means_and_starts_a_training(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    code, said = train(
+        "--config", ROOT / "configs/distill_encoder.yaml", *pictures(material),
+        "--steps", 2, "--out", tmp_path, schema=DistilOptions, task="training.distill",
+    )  # fmt: skip
+    assert code == 0, said
+    assert terms(said).keys() == {f"relu{n}" for n in SHALLOW_TO_DEEP}
+    encoder = Encoder(5, 0.25)
+    encoder.load(tmp_path / "weights.safetensors")
+    photographs = Pictures(read([str(material / "content")], 90))
+    maps = encoder(torch.cat(list(photographs.survey(2, 64))))
+    means = [m.mean((0, 2, 3)) for m in maps]
+    assert all(m.max() < 1.01 and m.mean() > 0.5 for m in means)
+    model = models.build("adaattn")
+    begin(model, f"encoder={tmp_path / 'weights.safetensors'}")
+    assert torch.equal(model.encoder.conv1_1.weight, encoder.conv1_1.weight)
+
+
+@pytest.mark.slow
+def test_two_workers_train_one_model(material: Path, tmp_path: Path) -> None:
+    done = run(*compact(material, tmp_path, 3, "--workers", 2))
     assert done.returncode == 0, done.stderr
-    assert "median of 9 pairs" in done.stdout.splitlines()[-1]
+    models.load(tmp_path / "weights.safetensors")
 
 
-def test_the_shipped_config_states_the_defaults() -> None:
-    values = read_yaml(ROOT / "configs/train_compact.yaml")
-    assert build(TrainingOptions, values) == TrainingOptions()
-    assert set(values) == set(TrainingOptions.__dataclass_fields__)
+# -- options -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("config", "schema"),
+    [("train_compact", TrainingOptions), ("distill_encoder", DistilOptions)],
+)
+def test_full_configs_name_every_option(config: str, schema: type) -> None:
+    assert set(read_yaml(ROOT / f"configs/{config}.yaml")) == set(schema.__dataclass_fields__)
+
+
+def test_the_config_of_compact_states_the_defaults() -> None:
+    values = read_yaml(ROOT / "configs/train_compact.yaml")
+    assert build(TrainingOptions, values) == TrainingOptions()
+
+
+def test_the_published_weights_are_in_the_configs() -> None:
+    """Ours are for means over layers, the published ones for sums."""
+    adaattn, stya2k = (
+        build(TrainingOptions, read_yaml(ROOT / f"configs/train_{name}.yaml"))
+        for name in ("adaattn", "stya2k")
+    )
+
+    def published(options: TrainingOptions) -> dict[str, tuple[float, list[str]]]:
+        layers = {term: options.layers(term) for term in options.weights}
+        return {t: (w / len(layers[t]), list(layers[t])) for t, w in options.weights.items()}
+
+    deep = ["2_1", "3_1", "4_1", "5_1"]
+    assert published(adaattn) == {"style": (10, deep), "local": (3, deep)}
+    assert published(stya2k) == {
+        "style": (10, ["1_1", "2_1", "3_1", "4_1"]),
+        "a2k": (1.25, deep),
+    }
+    rates = [adaattn.rate * schedule(adaattn, 10000 * n + 5000) for n in range(5)]
+    assert rates == pytest.approx([2e-4, 2e-4, 6e-5, 1.8e-5, 5.4e-6])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
     [
         (["--content", "nowhere", "--style", "nowhere"], "no pictures in nowhere"),
         (["--stile", "x"], "did you mean --style"),
         (["--precision", "int4"], "none of float32, bfloat16"),
     ],
 )
-def test_mistakes_get_one_line(words: list[str], message: str) -> None:
-    done = run("training", *words)
-    assert done.returncode == 2
-    assert message in done.stderr
+def test_mistakes_get_one_line(train: Train, given: list[str], message: str) -> None:
+    code, said = train(*given)
+    assert code == 2
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+# -- data --------------------------------------------------------------------------------------
+
+
+def scene(brightness: int, count: int) -> list[np.ndarray]:
+    return [np.full((20, 30, 3), brightness + i, np.uint8) for i in range(count)]
+
+
+def test_runs_of_frames_end_at_cuts() -> None:
+    frames = iter(scene(10, 5) + scene(120, 3))
+    assert [len(run) for run in clips.in_shots(frames, 4)] == [4, 1, 3]
+
+
+def test_long_clips_are_thinned_evenly_to_the_limit() -> None:
+    frames = iter([frame for i in range(40) for frame in scene(i, 2)])
+    kept = clips.thinned(clips.in_shots(frames, 2), 10 * 2 * 1800)
+    assert [run[0][0, 0, 0] for run in kept] == list(range(0, 40, 4))
+
+
+def test_pairs_are_frames_of_one_run_in_one_window() -> None:
+    ramp = np.linspace(0, 180, 64, dtype=np.uint8)[None, :, None].repeat(48, 0).repeat(3, 2)
+    run = [ramp + 10 * i for i in range(4)]
+    first, second = clips.Clips([run], apart=2).pairs(8, 16, 0.5, np.random.default_rng(0))
+    gaps = ((second - first) * 255).round().flatten(1)
+    assert all(len(gap.unique()) == 1 for gap in gaps)
+    assert set(gaps[:, 0].tolist()) == {10, 20}
+
+
+# -- losses ------------------------------------------------------------------------------------
+
+
+def features(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).relu()
+
+
+def test_similarity_loss_has_value_and_gradient_of_the_dense_formula() -> None:
+    content, view, *both = (features(2, 6, 5, 7, seed=s) + 0.1 for s in range(4))
+    painted, again = (x.requires_grad_() for x in both)
+
+    def distances(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        u, v = (F.normalize(x.flatten(2), dim=1) for x in (u, v))
+        return 1 - u.mT @ v
+
+    have, want = distances(painted, again), distances(content, view)
+    dense = (have / have.sum(1, keepdim=True) - want / want.sum(1, keepdim=True)).abs().mean()
+    ours = similarity_loss(painted, again, content, view, rows=8)
+    assert ours.item() == pytest.approx(dense.item(), rel=1e-5)
+    expected = torch.autograd.grad(dense, (painted, again))
+    for a, b in zip(expected, torch.autograd.grad(ours, (painted, again)), strict=True):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-8)
+
+
+def maps(seed: int, side: int = 32) -> dict[str, torch.Tensor]:
+    """Maps of a picture of `side` px, relu1_1 ... relu3_1."""
+    return {
+        n: features(1, WIDTHS[n[0]], side >> i, side >> i, seed=seed + i)
+        for i, n in enumerate(SHALLOW_TO_DEEP[:3])
+    }
+
+
+def test_local_target_is_attention_without_parameters() -> None:
+    content, style = maps(0), maps(9)
+    query, key = (stacked_key(list(m.values()), 3).flatten(2) for m in (content, style))
+    weights, value = (query.mT @ key).softmax(2), style["3_1"].flatten(2).mT
+    mean = weights @ value
+    deviation = (weights @ value.square() - mean.square()).clamp_min(0).sqrt()
+    normed = mean_variance_norm(content["3_1"]).flatten(2).mT
+    ours = adaattn_target(content, style, "3_1").flatten(2).mT
+    assert torch.allclose(ours, deviation * normed + mean, atol=1e-3)
+
+
+def test_patches_come_apart_and_together() -> None:
+    x = features(2, 16, 9, 6)
+    apart = patches(x, 4)
+    assert apart.shape == (2, 8, 6, 16, 2)
+    assert torch.equal(apart[0, 3, 1, 5], x[0, 6:8, 1, 5])
+    assert torch.equal(joined(apart.flatten(2, 3), 4, x.shape), x)
+
+
+def test_a2k_target_of_one_patch_is_both_attentions_in_it() -> None:
+    content, style = maps(0), maps(9)
+    target = a2k_target(content, style, "3_1")
+    query, key = (
+        stacked_key(list(m.values()), 3).flatten(2).unflatten(1, (8, -1)) for m in (content, style)
+    )
+    value = style["3_1"].flatten(2).unflatten(1, (8, -1))
+    within = torch.einsum("bhdx,bhdy->bhxy", query, key).softmax(3)
+    found = torch.einsum("bhxy,bhdy->bhdx", within, value)
+    similar = torch.einsum("bhd,bhdy->bhy", key.mean(3), key).sigmoid()
+    spread = (torch.einsum("bhy,bhdy->bhd", similar, value) + value.mean(3)) / (8 * 8 + 1)
+    expected = content["3_1"] + (found + spread[..., None]).reshape(content["3_1"].shape)
+    assert torch.allclose(target, expected, atol=1e-4)
 
 
 def test_loss_network_is_scaled_to_its_photographs(material: Path) -> None:
     network = load_loss_network(str(material / "vgg.safetensors"))
-    pictures = torch.rand(4, 3, 40, 40, generator=torch.Generator().manual_seed(1))
+    photographs = torch.rand(4, 3, 40, 40, generator=torch.Generator().manual_seed(1))
     layers = ["1_1", "2_1", "3_1", "3_4"]
-    network.calibrate([pictures], layers)
-    means = {n: m.mean().item() for n, m in network(pictures, layers).items()}
+    network.calibrate([photographs], layers)
+    means = {n: m.mean().item() for n, m in network(photographs, layers).items()}
     assert means == {n: pytest.approx(1, abs=1e-3) for n in layers}
 
 
@@ -123,7 +360,7 @@ def test_nearest_loss_has_the_gradient_of_the_dense_minimum() -> None:
     style = torch.randn(1, 8, 6, 6, generator=generator)
     x = torch.randn(1, 8, 5, 5, generator=generator).requires_grad_()
     centre = style.flatten(2).mean(2, keepdim=True)
-    a, b = (torch.nn.functional.normalize((t.flatten(2) - centre).mT, dim=2) for t in (x, style))
+    a, b = (F.normalize((t.flatten(2) - centre).mT, dim=2) for t in (x, style))
     (dense,) = torch.autograd.grad((1 - a @ b.mT).min(2).values.mean(), x)
     (ours,) = torch.autograd.grad(nearest_loss(x, style), x)
     assert torch.allclose(dense, ours, atol=1e-6)

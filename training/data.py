@@ -1,24 +1,36 @@
 """Pictures in memory, random crops, and second views of a photograph under a known motion."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+SURVEY = 32
+
+Pixels = NDArray[Any]
+
+
+class Window(NamedTuple):
+    """A square of a picture, px, mirrored or not."""
+
+    y: int
+    x: int
+    side: int
+    mirrored: bool
 
 
 class Pictures:
-    """All pictures of some folders, decoded once; `batch` draws random square crops."""
+    """Decoded RGB pictures (H,W,3); `batch` draws random square crops of them."""
 
-    def __init__(self, folders: list[Path], short_side: int) -> None:
-        paths = sorted(p for f in folders for p in f.rglob("*") if p.suffix.lower() in SUFFIXES)
-        if not paths:
-            raise ValueError(f"no pictures in {', '.join(map(str, folders))}")
-        self.pictures = [p for p in (load(path, short_side) for path in paths) if p is not None]
+    def __init__(self, pictures: Sequence[Pixels]) -> None:
+        self.pictures = pictures
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -26,20 +38,52 @@ class Pictures:
     def batch(self, count: int, side: int, closest: float, rng: np.random.Generator) -> Tensor:
         """`count` crops (N,3,side,side) in [0, 1]: flipped at random, from the whole short side
         down to `closest` of it, at random."""
-        crops = [self._crop(side, closest, rng) for _ in range(count)]
-        batch = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
-        return batch.contiguous(memory_format=torch.channels_last).float() / 255
+        crops = []
+        for _ in range(count):
+            picture = self.pictures[rng.integers(len(self.pictures))]
+            crops.append(crop(picture, window(picture, closest, rng), side))
+        return batch(crops)
 
-    def _crop(self, side: int, closest: float, rng: np.random.Generator) -> np.ndarray:
-        picture = self.pictures[rng.integers(len(self.pictures))]
-        h, w = picture.shape[:2]
-        n = round(min(h, w) * rng.uniform(closest, 1))
-        y, x = rng.integers(h - n + 1), rng.integers(w - n + 1)
-        crop = cv2.resize(picture[y : y + n, x : x + n], (side, side), interpolation=cv2.INTER_AREA)
-        return crop[:, ::-1] if rng.random() < 0.5 else crop
+    def survey(self, count: int, side: int) -> Iterator[Tensor]:
+        """The same batches every time, of crops over the whole short side: for calibration."""
+        rng = np.random.default_rng(0)
+        for _ in range(SURVEY):
+            yield self.batch(count, side, 1.0, rng)
 
 
-def load(path: Path, short_side: int) -> np.ndarray | None:
+def window(picture: Pixels, closest: float, rng: np.random.Generator) -> Window:
+    """Where to crop a picture, at random."""
+    h, w = picture.shape[:2]
+    n = round(min(h, w) * rng.uniform(closest, 1))
+    y, x = rng.integers(h - n + 1), rng.integers(w - n + 1)
+    return Window(int(y), int(x), n, rng.random() < 0.5)
+
+
+def crop(picture: Pixels, at: Window, side: int) -> Pixels:
+    """The window of a picture, scaled to (side,side,3)."""
+    part = picture[at.y : at.y + at.side, at.x : at.x + at.side]
+    part = cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA)
+    return part[:, ::-1] if at.mirrored else part
+
+
+def batch(crops: list[Pixels]) -> Tensor:
+    """RGB uint8 pictures (H,W,3) of one size -> (N,3,H,W) in [0, 1], channels last in memory."""
+    stacked = torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
+    return stacked.contiguous(memory_format=torch.channels_last).float() / 255
+
+
+def read(folders: Sequence[str], short_side: int) -> list[Pixels]:
+    """All pictures of some folders, decoded. ValueError when there is none."""
+    if not folders:
+        raise ValueError("no pictures: name folders of them with --content (or --clips), --style")
+    paths = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in SUFFIXES)
+    found = [p for p in (load(path, short_side) for path in paths) if p is not None]
+    if not found:
+        raise ValueError(f"no pictures in {', '.join(folders)}")
+    return found
+
+
+def load(path: Path, short_side: int) -> Pixels | None:
     """Decode to RGB uint8 with at most `short_side` px; None for what is no picture."""
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
     if picture is None:
@@ -50,17 +94,17 @@ def load(path: Path, short_side: int) -> np.ndarray | None:
     return cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
-def second_view(x: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+def second_view(x: Tensor) -> tuple[Tensor, Tensor]:
     """Photographs NCHW -> the same after a small smooth motion, exposure change and noise, with
     the sampling grid (N,H,W,2) of the motion. The flow is known exactly, nothing is estimated."""
     n, _, h, w = x.shape
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=rng) * 2 - 1
+        return torch.rand(*shape) * 2 - 1
 
     theta = torch.eye(2, 3).repeat(n, 1, 1) + 0.04 * uniform(n, 2, 3)
     bend = F.interpolate(0.02 * uniform(n, 2, 4, 4), (h, w), mode="bicubic", align_corners=True)
     grid = F.affine_grid(theta, [n, 3, h, w], align_corners=False) + bend.movedim(1, 3)
     view = F.grid_sample(x, grid, align_corners=False, padding_mode="reflection")
-    noise = torch.randn(x.shape, generator=rng) * 0.03 * torch.rand(n, 1, 1, 1, generator=rng)
+    noise = torch.randn(x.shape) * 0.03 * torch.rand(n, 1, 1, 1)
     return (view * (1 + 0.04 * uniform(n, 1, 1, 1)) + noise).clamp(0, 1), grid

@@ -1,65 +1,105 @@
-"""All settings of a training run; configs/train_compact.yaml says why each is what it is."""
+"""All settings of training runs; the files in configs/ say why each is what it is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pipeline.options import option
 
+SHALLOW_TO_DEEP = ("1_1", "2_1", "3_1", "4_1", "5_1")
+
+
+def shares(*layers: str, **uneven: float) -> Any:
+    """A table of layers, each with its share in the mean of its term."""
+    table = dict.fromkeys(layers, 1.0) | {n.removeprefix("at_"): w for n, w in uneven.items()}
+    return field(default_factory=lambda: dict(table))
+
 
 @dataclass(frozen=True)
-class TrainingOptions:
-    """Weights of losses are for means, so they do not depend on sizes."""
+class RunOptions:
+    """What every run has, whatever it trains."""
 
     content: list[str] = option([], "folders of photographs", metavar="DIR")
     style: list[str] = option([], "folders of pictures whose look is learnt", metavar="DIR")
-    model: str = option("compact", "a system of models/")
-    model_options: dict[str, Any] = field(default_factory=dict)
     vgg: str = option("torchvision", "loss network: torchvision, or .safetensors with conv1_1 ...")
     deep: str | None = option(None, "distilled .safetensors for layers that --vgg lacks")
     out: str = option("runs/compact", "folder for checkpoint, sheets, log and weights")
-    init: str | None = option(None, "weights to begin from (.safetensors)")
+    init: list[str] = option(
+        [],
+        "weights to begin from: a model that ships, a file, or PART=FILE for a part of the model",
+        metavar="WEIGHTS",
+    )
     seed: int = option(1, "of crops, motions and first weights")
     steps: int = option(8000, "steps of one batch each", least=1)
-    batch: int = option(3, "photographs, and as many styles, a step", least=1)
+    batch: int = option(3, "photographs, and as many styles, a step and worker", least=1)
+    accumulate: int = option(1, "batches whose gradients make one step", least=1)
+    workers: int = option(1, "processes side by side, one a GPU; each has its own batch", least=1)
     side: int = option(192, "training crop, px", least=64)
     short_side: int = option(448, "pictures are kept at this short side, px", least=64)
     closest: float = option(0.45, "tightest crop as a share of the short side")
     rate: float = option(4e-4, "Adam learning rate")
     warmup: int = option(200, "steps until the full rate", least=1)
-    decay: float = option(0.4, "last share of the steps in which the rate falls to zero")
+    decay: float = option(0.4, "last share of the steps, in which the rate falls")
+    stairs: int = option(0, "falls x0.3 so many times; 0: in a straight line to zero", least=0)
+    longest: float = option(5.0, "gradients of a greater norm are shortened to it")
     average: float = option(0.999, "decay of the running mean of the weights")
     precision: str = option(
         "bfloat16", "of the loss network and autocast", choices=("float32", "bfloat16")
     )
-    content_layers: dict[str, float] = field(
-        default_factory=lambda: {"2_1": 0.3, "3_1": 0.5, "3_4": 0.5, "4_1": 1.0}
-    )
-    style_layers: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("1_1", "2_1", "3_1", "3_4", "4_1", "5_1"), 1.0)
-    )
-    covariance_layers: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("2_1", "3_1", "4_1"), 1.0)
-    )
-    nearest_layers: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("2_1", "3_1", "4_1"), 1.0)
-    )
+    log_every: int = option(50, "steps between lines of the log, each the mean of them", least=1)
+    sample_every: int = option(500, "steps between sample sheets", least=1)
+    save_every: int = option(100, "steps between checkpoints", least=1)
+
+
+@dataclass(frozen=True)
+class TrainingOptions(RunOptions):
+    """Weights of losses are for means over layers and positions, so they do not depend on sizes.
+    A term of weight 0 is not computed."""
+
+    model: str | None = option("compact", "a system of models/; null: that of --init")
+    model_options: dict[str, Any] = field(default_factory=dict)
+    frozen: list[str] = option([], "parts of the model that stay as they are", metavar="PART")
+    clips: list[str] = option([], "folders of videos, for pairs of frames", metavar="DIR")
+    clip_memory_mb: int = option(1024, "MB of their frames that are kept", least=1)
+    apart: int = option(4, "frames from one of a pair to the other, at most", least=1)
+    pairs: int = option(1, "photographs of a batch that are painted a second time", least=1)
+    content_layers: dict[str, float] = shares(at_2_1=0.3, at_3_1=0.5, at_3_4=0.5, at_4_1=1.0)
+    style_layers: dict[str, float] = shares("1_1", "2_1", "3_1", "3_4", "4_1", "5_1")
+    covariance_layers: dict[str, float] = shares("2_1", "3_1", "4_1")
+    nearest_layers: dict[str, float] = shares("2_1", "3_1", "4_1")
+    local_layers: dict[str, float] = shares("2_1", "3_1", "4_1", "5_1")
+    a2k_layers: dict[str, float] = shares("2_1", "3_1", "4_1", "5_1")
+    similarity_layers: dict[str, float] = shares("2_1", "3_1", "4_1")
     content_weight: float = option(6.0, "standardised features must stay the photograph's")
     style_weight: float = option(20.0, "channel means and deviations must be the style's")
     covariance_weight: float = option(6.0, "channel covariances must be the style's")
     nearest_weight: float = option(9.0, "every place must look like some place of the style")
+    local_weight: float = option(0.0, "features must be what attention makes of them (AdaAttN)")
+    a2k_weight: float = option(0.0, "features must be what all-to-key attention makes (StyA2K)")
+    similarity_weight: float = option(0.0, "two frames must stay as alike as they are (AdaAttN)")
     identity_weight: float = option(4.0, "own style, or strength 0: the picture must come back")
     consistency_weight: float = option(4.0, "the same place must look the same after a motion")
     range_weight: float = option(10.0, "values beyond [0, 1], squared")
-    sample_every: int = option(500, "steps between sample sheets", least=1)
-    save_every: int = option(100, "steps between checkpoints", least=1)
 
     @property
-    def layers(self) -> list[str]:
-        """Every layer that some loss needs, shallow first."""
-        used = {
-            *self.content_layers,
-            *self.style_layers,
-            *self.covariance_layers,
-            *self.nearest_layers,
-        }
-        return sorted(used)
+    def weights(self) -> dict[str, float]:
+        """The terms that are computed, with their weights."""
+        end = "_weight"
+        names = [f.name.removesuffix(end) for f in fields(self) if f.name.endswith(end)]
+        return {n: getattr(self, n + end) for n in names if getattr(self, n + end)}
+
+    def layers(self, term: str) -> dict[str, float]:
+        """The layers of a term, each with its share; none for terms on pictures."""
+        return dict(getattr(self, f"{term}_layers", {}))
+
+
+@dataclass(frozen=True)
+class DistilOptions(RunOptions):
+    """Teaching a narrow encoder what the loss network sees."""
+
+    out: str = option("runs/encoder", "folder for checkpoint, log and weights")
+    steps: int = option(30000, "steps of one batch each", least=1)
+    batch: int = option(8, "photographs, and as many styles, a step and worker", least=1)
+    side: int = option(128, "training crop, px", least=64)
+    rate: float = option(1e-3, "Adam learning rate")
+    width: float = option(0.25, "channels as a share of VGG-19's")
+    layers: dict[str, float] = shares(*SHALLOW_TO_DEEP)

@@ -1,0 +1,62 @@
+"""From words to a run: parse, build the task, go."""
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from pipeline.errors import ConfigError, StreamError
+from pipeline.options import Parser, add_options, build, read_yaml
+from training.options import RunOptions
+
+EPILOG = """example:
+  %s
+
+A run resumes from the checkpoint in its --out folder, also after being killed. Watch it with
+`tensorboard --logdir runs`; the shipped form of the weights is OUT/weights.safetensors.
+"""
+
+
+def command(
+    arguments: list[str], schema: type[RunOptions], task: str, about: str, example: str
+) -> int:
+    """Train the task of the module `task` as the words and their config say -> exit code."""
+    parser = Parser(
+        prog=" ".join(example.split()[:3]),
+        description=about,
+        epilog=EPILOG % example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, help="YAML file with the settings of the run")
+    add_options(parser, schema)
+    try:
+        given = vars(parser.parse_args(arguments))
+        config = given.pop("config")
+        start(task, build(schema, read_yaml(config) if config else {}, given))
+    except StreamError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+def start(task: str, options: RunOptions) -> None:
+    """Run here, or in several processes; what the task refuses becomes a ConfigError."""
+    if options.workers > 1:
+        from training.workers import spread
+
+        spread(task, options)
+        return
+    import torch
+
+    from training.loop import Loop
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(options.seed)
+    try:
+        loop = Loop(import_module(task).create(options, device), options)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from error
+    loop.run()

@@ -1,0 +1,42 @@
+"""Where a run begins: the weights that --init names, whole or for a part of the model."""
+
+import json
+from dataclasses import replace
+
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import nn
+
+import models
+from training.options import TrainingOptions
+
+
+def resolved(options: TrainingOptions) -> TrainingOptions:
+    """With the system and its options from the weights of --init, where no system is asked for."""
+    if options.model is not None:
+        return options
+    whole = [name for name in options.init if "=" not in name]
+    if not whole:
+        raise ValueError("no model: give --model, or --init with weights that say what they are")
+    with safe_open(models.weights_file(whole[0]), framework="pt") as file:
+        about = file.metadata() or {}
+    if "model" not in about:
+        raise ValueError(f"{whole[0]} does not say which model it is of: give --model")
+    made_with = json.loads(about.get("model_options", "{}"))
+    return replace(options, model=about["model"], model_options=made_with | options.model_options)
+
+
+def begin(model: nn.Module, init: str) -> None:
+    """Take the weights that `[PART=]NAME|FILE` names; tensors that do not fit stay fresh."""
+    part, _, name = init.rpartition("=")
+    try:
+        target = model.get_submodule(part)
+    except AttributeError as error:
+        raise ValueError(f"--init {init}: the model has no part '{part}'") from error
+    own = target.state_dict()
+    found = load_file(models.weights_file(name))
+    fitting = {n: t.float() for n, t in found.items() if n in own and own[n].shape == t.shape}
+    if not fitting:
+        raise ValueError(f"--init {init}: not one of its tensors fits")
+    target.load_state_dict(fitting, strict=False)
+    print(f"{len(fitting)} of {len(own)} tensors begin from {init}", flush=True)
