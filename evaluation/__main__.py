@@ -1,65 +1,67 @@
-"""python -m evaluation --content DIR --style DIR [--vgg FILE]: quality figures as a table."""
+"""python -m evaluation --content DIR --style DIR [--model NAME ...] [-o report/]: judge models."""
 
 import argparse
+import os
 import sys
-from dataclasses import dataclass
-from pathlib import Path
-from statistics import median
 
+from evaluation.options import EvaluationOptions
 from pipeline.errors import ConfigError, StreamError
-from pipeline.options import Parser, add_options, build, option
+from pipeline.options import Parser, add_options, build
 
+EPILOG = """examples:
+  python -m evaluation --content photos/ --style paintings/ --vgg vgg19.safetensors
+  python -m evaluation --model compact --model mine.safetensors --content photos/ \\
+      --style paintings/ --clips clips/ --vgg vgg19.safetensors -o report/
 
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What to judge, on what, and by which network."""
-
-    content: str | None = option(None, "folder of photographs, not used in training", metavar="DIR")
-    style: str | None = option(None, "folder of style pictures", metavar="DIR")
-    model: str = option("compact", "a model that ships, or a weights file")
-    vgg: str = option("torchvision", "true VGG-19: torchvision, or a .safetensors with conv1_1 ...")
-    side: int = option(384, "short side of photographs and styles, px", least=64)
+Without -o the style ratio and the content figure are printed; with it all figures are written as
+report/table.csv, table.md, measurements.csv and index.html. docs/evaluation.md says what they are.
+"""
+INTERRUPTED = 130
+# As in the stream: threads that spin for long take the cores from each other on a busy machine.
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def main(arguments: list[str]) -> int:
-    """Print the table -> exit code."""
+    """Judge and print -> exit code; every failure is one line on standard error."""
     parser = Parser(
         prog="python -m evaluation",
-        description="How much of the style arrives, how much of the photograph stays.",
+        description="How much of the style arrives, how much of the photograph stays, how still.",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
+    parser.add_argument("-o", dest="output", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     add_options(parser, EvaluationOptions)
     try:
         evaluate(build(EvaluationOptions, vars(parser.parse_args(arguments))))
     except StreamError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("error: interrupted, nothing was written", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 
 def evaluate(options: EvaluationOptions) -> None:
-    """All photographs in all styles: a line for each style and the medians."""
+    """Print two figures by style, or write the whole report."""
     if not options.content or not options.style:
         raise ConfigError("name a folder of photographs with --content and one of --style pictures")
-    import models
-    from evaluation.quality import medians, read_folder, score
-    from training.loss_network import load_loss_network
+    if (options.squeeze is None) != (options.lpips is None):
+        raise ConfigError("LPIPS needs both --squeeze and --lpips")
+    if not options.output and (options.clips or options.squeeze):
+        raise ConfigError("--clips, --squeeze and --lpips are for the report: say where with -o")
+    # torch is imported only once the request makes sense: mistakes are answered at once.
+    from evaluation.course import run
+    from evaluation.report import prepared, save
 
-    try:
-        model = models.load(options.model)
-        network = load_loss_network(options.vgg)
-        photographs = read_folder(Path(options.content), options.side)
-        styles = read_folder(Path(options.style), options.side)
-    except (ValueError, OSError) as error:
-        raise ConfigError(str(error)) from error
-    scores = score(model, network, photographs, styles)
-    print(f"{'style':32}{'style ratio':>12}{'content':>10}")
-    for name in styles:
-        own = [s for s in scores if s.style == name]
-        ratio, content = median(s.style_ratio for s in own), median(s.content for s in own)
-        print(f"{name:32}{ratio:12.3f}{content:10.3f}")
-    ratio, content = medians(scores)
-    print(f"{f'median of {len(scores)} pairs':32}{ratio:12.3f}{content:10.3f}")
+    out = prepared(options.output) if options.output else None
+    findings = run(options)
+    if out is None:
+        print(findings.by_style().text())
+    else:
+        save(findings, out)
+        print(f"{findings.summary().text()}\nwritten: {out}")
 
 
 if __name__ == "__main__":
