@@ -12,6 +12,9 @@ import models
 from models.styles import mix
 from models.vgg import Encoder, mean_variance_norm, pad, stacked_key
 
+# The maps here are small: a second thread would only wait for a busy machine.
+torch.set_num_threads(1)
+
 State = dict[str, Tensor]
 Layers = list[tuple[Tensor, Tensor]]
 
