@@ -14,23 +14,10 @@ from evaluation.motion import WINDOW, frame_size, moved, resting, travelling
 from evaluation.options import EvaluationOptions
 from evaluation.temporal import Clip
 
-SUFFIXES = set(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".ogv",
-        ".wmv",
-        ".flv",
-        ".3gp",
-    ]
-)
+SUFFIXES = {
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".3gp"),
+    *(".ogv", ".wmv", ".flv", ".gif"),
+}
 RESTING_FRAMES = 5
 
 

@@ -12,7 +12,7 @@ class Figure:
     key: str
     title: str
     better: str
-    """"lower" or "higher"."""
+    """"lower", "higher", or nothing where it is about the material."""
     about: str
 
 
@@ -48,6 +48,7 @@ def figures(style_layers: list[str], content_layers: list[str], lpips: str) -> l
         Figure("exact_long", "warping error, exact flow, 10 frames", "lower", "0 to 1"),
         Figure("filmed_short", "warping error, clips, 1 frame", "lower", "0 to 1"),
         Figure("filmed_long", "warping error, clips, 10 frames", "lower", "0 to 1"),
+        Figure("filmed_seen", "share of pixels that count, clips", "", "the same for all models"),
         Figure("noise_short", "flicker of a still picture under noise", "lower", "0 to 1"),
     ]  # fmt: skip
 

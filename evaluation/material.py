@@ -37,7 +37,7 @@ def read_folder(folder: Path, side: int, most: int) -> dict[str, Tensor]:
 
 def read_clip(path: Path, side: int, frames: int) -> Tensor:
     """The first frames of a video, upright, (N,3,H,W) in [0, 1]; SourceInvalid below two."""
-    with open_source(f"file:{path}", SourceOptions(size=side)) as source:
+    with open_source(str(path), SourceOptions(size=side)) as source:
         read = [torch.from_numpy(frame.pixels) for frame in islice(source.frames(), frames)]
     if len(read) < 2:
         raise SourceInvalid(f"{path} has a single frame; two at least make a motion")
@@ -46,7 +46,7 @@ def read_clip(path: Path, side: int, frames: int) -> Tensor:
 
 def probe(path: Path) -> None:
     """SourceInvalid, in one line, unless the first frame of a video can be decoded."""
-    open_source(f"file:{path}")
+    open_source(str(path))
 
 
 def files(folder: Path, suffixes: set[str], what: str) -> list[Path]:

@@ -71,11 +71,13 @@ def judge_clip(
 
 
 def errors(kind: str, steps: list[Step]) -> Iterator[tuple[str, float]]:
-    """(figure, value) for each range in which anything can be compared."""
+    """(figure, value) for each range in which anything can be compared, and the share of the
+    pixels that could be."""
     for reach, frames in RANGES.items():
         error = mean_error(steps, frames)
         if error is not None:
             yield f"{kind}_{reach}", error
+    yield f"{kind}_seen", sum(step.seen for step in steps) / len(steps)
 
 
 def paint_clip(clip: Clip, style: str, paint: Painter) -> Tensor:
