@@ -81,7 +81,8 @@ class Transfer(nn.Module):
         code: Code = {}
         for level in self.levels:
             summary = self.attention[str(level)].summarise(*self.inputs(maps, level))
-            code |= {f"level{level}.{name}": tensor for name, tensor in summary.items()}
+            # In plain memory order: files of codes are written as the bytes lie.
+            code |= {f"level{level}.{name}": t.contiguous() for name, t in summary.items()}
         return code
 
     def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
