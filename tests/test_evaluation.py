@@ -248,6 +248,19 @@ def command(material: Path, weights: Path, *more: object) -> int:
     return main([str(w) for w in (*words, "--vgg", weights / "vgg.safetensors", *more)])
 
 
+def test_without_a_report_two_figures_are_printed_by_style(
+    material: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(material, weights) == 0
+    header, *styles, last = capsys.readouterr().out.splitlines()
+    assert header.split() == ["style", "style", "ratio", "content"]
+    assert [line.split()[0] for line in styles] == ["style0", "style1"]
+    assert last.startswith("median of 4 pairs ")
+    ratio, content = map(float, last.split()[-2:])
+    assert 0 < ratio < 1
+    assert 0 < content < 2
+
+
 def test_report_of_two_models_agrees_with_itself(
     material: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
