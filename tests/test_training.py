@@ -71,7 +71,7 @@ PATIENT = os.environ | {"OMP_WAIT_POLICY": "passive"}
 def run(*given: object) -> subprocess.CompletedProcess[str]:
     """The command as a user runs it."""
     words = [sys.executable, "-m", "training", *map(str, given)]
-    done = subprocess.run(words, cwd=ROOT, env=PATIENT, capture_output=True, text=True, timeout=170)
+    done = subprocess.run(words, cwd=ROOT, env=PATIENT, capture_output=True, text=True, timeout=380)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
@@ -195,10 +195,21 @@ def test_a_distilled_encoder_has_unit_means_and_starts_a_training(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_two_workers_train_one_model(material: Path, tmp_path: Path) -> None:
     done = run(*compact(material, tmp_path, 3, "--workers", 2))
     assert done.returncode == 0, done.stderr
+    assert "step 3/3" in done.stdout
     models.load(tmp_path / "weights.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_workers_refuse_in_one_line(material: Path, tmp_path: Path) -> None:
+    done = run(*compact(material, tmp_path, 3, "--workers", 2, "--model", "none"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no model 'none'")
+    assert len(done.stderr.splitlines()) == 1
 
 
 # -- options -----------------------------------------------------------------------------------
