@@ -1,1 +1,1 @@
-"""Trains models: data, losses, the loop. `python -m training`."""
+"""Trains models: data, losses, the loop. `python -m training`, `python -m training.distill`."""
