@@ -2,9 +2,14 @@
 
 import sys
 
-from benchmarks import memory, stream, transport
+from benchmarks import attention, memory, stream, transport
 
-ALL = {"stream": stream.measure, "transport": transport.measure, "memory": memory.measure}
+ALL = {
+    "stream": stream.measure,
+    "transport": transport.measure,
+    "memory": memory.measure,
+    "attention": attention.measure,
+}
 
 
 def main(names: list[str]) -> int:

@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[np.float32]]
 def write(path: Path, code: Arrays, model: str | Path) -> None:
     """Save the tensors of a code, with the fingerprint of the model that made it."""
     part = path.with_name(path.name + ".part")
-    save_file(code, part, {KEY: models.fingerprint(model), "model": Path(model).stem})
+    save_file({k: np.ascontiguousarray(v) for k, v in code.items()}, part, {KEY: models.fingerprint(model), "model": Path(model).stem})
     part.replace(path)
 
 

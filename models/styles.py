@@ -3,7 +3,7 @@
 Three kinds of groups. With `key_value`: summaries of linear attention (attention.py), which add.
 With `share`: what only one picture can hold (softmax keys, patches); mixing keeps the parts of all
 pictures as `GROUP@0`, `GROUP@1` ..., each with its share, and the model averages what it attends to
-(AdaAttN, section 3.5). All others are moments, which add.
+(AdaAttN, section 4.5). All others are moments, which add.
 """
 
 import argparse

@@ -19,7 +19,7 @@ ALLOWED = {
 # Heavy libraries and the only places that may name them.
 HOMES = {
     "ray": {"pipeline/supervision.py", "training/workers.py"},
-    "torch": {"models", "engines", "training", "evaluation"},
+    "torch": {"models", "engines", "training", "evaluation", "benchmarks"},
     "pickle": set(),
 }
 
