@@ -254,6 +254,10 @@ def test_the_published_weights_are_in_the_configs() -> None:
     [
         (["--content", "nowhere", "--style", "nowhere"], "no pictures in nowhere"),
         (["--stile", "x"], "did you mean --style"),
+        (["--init", "none"], "no model 'none'"),
+        (["--init", "head=compact"], "no part 'head': there is encoder"),
+        (["--frozen", "head"], "no part 'head'"),
+        (["--clips", "x", "--content", "y"], "only with --similarity-weight"),
         (["--precision", "int4"], "none of float32, bfloat16"),
     ],
 )

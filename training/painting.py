@@ -18,7 +18,7 @@ from training.options import SHALLOW_TO_DEEP, TrainingOptions
 from training.sheet import write_sheet
 from training.similarity import similarity_loss
 from training.targets import a2k_target, adaattn_target
-from training.weights import begin, resolved
+from training.weights import begin, part_of, resolved
 
 Maps = dict[str, Tensor]
 
@@ -110,6 +110,9 @@ class Painting:
         self.options = o = resolved(options)
         self.device = device
         self.weights = o.weights
+        self._check()
+        self.model = self._model().to(device, memory_format=torch.channels_last)
+        self.module = Painter(self.model)
         self.clips = None
         if o.clips:
             self.clips = clips.read(o.clips, o.short_side, o.apart, o.clip_memory_mb << 20)
@@ -120,8 +123,15 @@ class Painting:
         survey = (x.to(device) for x in self.content.survey(o.batch, o.side))
         self.network.calibrate(survey, self._layers(TERMS))
         self.network.to(getattr(torch, o.precision))
-        self.model = self._model().to(device, memory_format=torch.channels_last)
-        self.module = Painter(self.model)
+
+    def _check(self) -> None:
+        """ValueError for what would fail, or do nothing, later."""
+        o = self.options
+        for term in STACKED:
+            if term in self.weights and (odd := set(o.layers(term)) - set(SHALLOW_TO_DEEP[1:])):
+                raise ValueError(f"{term}_layers has {odd.pop()}: only 2_1, 3_1, 4_1, 5_1 can be")
+        if o.clips and o.content and "similarity" not in self.weights:
+            raise ValueError("--clips beside --content are of use only with --similarity-weight")
 
     def _model(self) -> nn.Module:
         o = self.options
@@ -129,7 +139,7 @@ class Painting:
         for init in o.init:
             begin(model, init)
         for part in o.frozen:
-            model.get_submodule(part).requires_grad_(False)
+            part_of(model, part).requires_grad_(False)
         return model
 
     def _layers(self, terms: Iterable[str]) -> list[str]:

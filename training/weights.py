@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import nn
 
@@ -29,14 +29,23 @@ def resolved(options: TrainingOptions) -> TrainingOptions:
 def begin(model: nn.Module, init: str) -> None:
     """Take the weights that `[PART=]NAME|FILE` names; tensors that do not fit stay fresh."""
     part, _, name = init.rpartition("=")
-    try:
-        target = model.get_submodule(part)
-    except AttributeError as error:
-        raise ValueError(f"--init {init}: the model has no part '{part}'") from error
+    target = part_of(model, part)
     own = target.state_dict()
-    found = load_file(models.weights_file(name))
+    try:
+        found = load_file(models.weights_file(name))
+    except SafetensorError as error:
+        raise ValueError(f"{name} is not a weights file (.safetensors): {error}") from error
     fitting = {n: t.float() for n, t in found.items() if n in own and own[n].shape == t.shape}
     if not fitting:
         raise ValueError(f"--init {init}: not one of its tensors fits")
     target.load_state_dict(fitting, strict=False)
     print(f"{len(fitting)} of {len(own)} tensors begin from {init}", flush=True)
+
+
+def part_of(model: nn.Module, name: str) -> nn.Module:
+    """A part of a model by its name; "" is all of it."""
+    try:
+        return model.get_submodule(name)
+    except AttributeError as error:
+        known = ", ".join(part for part, _ in model.named_children())
+        raise ValueError(f"the model has no part '{name}': there is {known}") from error
