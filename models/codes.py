@@ -18,7 +18,9 @@ Arrays = dict[str, NDArray[np.float32]]
 def write(path: Path, code: Arrays, model: str | Path) -> None:
     """Save the tensors of a code, with the fingerprint of the model that made it."""
     part = path.with_name(path.name + ".part")
-    save_file({k: np.ascontiguousarray(v) for k, v in code.items()}, part, {KEY: models.fingerprint(model), "model": Path(model).stem})
+    # A view with strides would be saved wrongly, without an error.
+    whole = {name: np.ascontiguousarray(values) for name, values in code.items()}
+    save_file(whole, part, {KEY: models.fingerprint(model), "model": Path(model).stem})
     part.replace(path)
 
 
