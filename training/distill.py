@@ -74,7 +74,7 @@ class Distillation:
         x = recoloured(torch.cat(drawn)).to(self.device)
         with torch.no_grad():
             wanted = {n: m.float() for n, m in self.network(x, list(o.layers)).items()}
-        kind, enabled = getattr(torch, o.precision), o.precision != "float32"
+        kind, enabled = getattr(torch, o.model_precision), o.model_precision != "float32"
         with torch.autocast(self.device.type, kind if enabled else None, enabled):
             have = module(x)
         return {

@@ -43,7 +43,10 @@ class RunOptions:
     longest: float = option(5.0, "gradients of a greater norm are shortened to it")
     average: float = option(0.999, "decay of the running mean of the weights")
     precision: str = option(
-        "bfloat16", "of the loss network and autocast", choices=("float32", "bfloat16")
+        "bfloat16", "of the network that judges", choices=("float32", "bfloat16")
+    )
+    model_precision: str = option(
+        "float32", "of autocast in what is trained", choices=("float32", "bfloat16")
     )
     log_every: int = option(50, "steps between lines of the log, each the mean of them", least=1)
     sample_every: int = option(500, "steps between sample sheets", least=1)

@@ -223,9 +223,9 @@ class Painting:
         return torch.stack(parts).sum() / sum(layers.values())
 
     def _autocast(self) -> AbstractContextManager[object]:
-        if self.options.precision == "float32":
+        if self.options.model_precision == "float32":
             return nullcontext()
-        return torch.autocast(self.device.type, getattr(torch, self.options.precision))
+        return torch.autocast(self.device.type, getattr(torch, self.options.model_precision))
 
     # -- what comes of it ----------------------------------------------------------------------
 
