@@ -26,6 +26,7 @@ PARTS = {
     "color",
     "decoder",
     "import_published",
+    "padding",
     "pictures",
     "styles",
     "vgg",

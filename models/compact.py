@@ -14,11 +14,13 @@ from torch.nn import functional as F
 
 from models import attention
 from models.color import recolor, second_moments
+from models.padding import pad
 from models.styles import select
 
 WIDTHS = (24, 48, 96, 128)
 KEYS = (48, 64, 96)
 MULTIPLE = 16
+LEAST = 2  # multiples: reflection inside the network needs two positions at 1/16
 FLOOR = 0.1
 LEAST_SPREAD = 0.02
 
@@ -220,7 +222,7 @@ class Compact(nn.Module):
 
     def encode_style(self, picture: Tensor) -> dict[str, Tensor]:
         """Style pictures NCHW in [0, 1] -> code of plain named float32 tensors, batch first."""
-        features = self.encoder(pad(picture))
+        features = self.encoder(pad(picture, MULTIPLE, LEAST))
         mean, square = second_moments(picture)
         code = {"color.mean": mean, "color.square": square}
         code["moments.mean"] = torch.cat([f.float().mean((2, 3)) for f in features], 1)
@@ -241,7 +243,7 @@ class Compact(nn.Module):
         self, frames: Tensor, code: dict[str, Tensor], strength: float | Tensor = 1.0
     ) -> Tensor:
         """As forward, not clamped: training needs the gradient beyond the range."""
-        x = pad(frames)
+        x = pad(frames, MULTIPLE, LEAST)
         features = self.encoder(x)
         styled = self._restyle(features, code)
         levels = [f + strength * (g - f) for f, g in zip(features[1:], styled, strict=True)]
@@ -302,17 +304,3 @@ def soften(x: Tensor) -> Tensor:
     """Blur NCHW by about 6 px: an unblurred prior teaches a model to only re-colour."""
     small = F.avg_pool2d(F.pad(F.avg_pool2d(x, 4), (1, 1, 1, 1), mode="replicate"), 3, 1)
     return F.interpolate(small, scale_factor=4, mode="bilinear", align_corners=False)
-
-
-def pad(x: Tensor) -> Tensor:
-    """Reflect NCHW at the right and the bottom up to the next multiple; small sides are repeated.
-
-    Two multiples at least: reflection inside the network needs two positions at 1/16.
-    """
-    h, w = x.shape[2:]
-    right = max(-w % MULTIPLE, 2 * MULTIPLE - w)
-    bottom = max(-h % MULTIPLE, 2 * MULTIPLE - h)
-    if not right and not bottom:
-        return x
-    mode = "reflect" if right < w and bottom < h else "replicate"
-    return F.pad(x, (0, right, 0, bottom), mode=mode)

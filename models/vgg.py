@@ -68,14 +68,6 @@ def convolve(conv: nn.Module, x: Tensor) -> Tensor:
     return conv(F.pad(x, (1, 1, 1, 1), mode=mode))
 
 
-def pad(x: Tensor, multiple: int) -> Tensor:
-    """Reflect NCHW at the right and the bottom up to the next multiple; repeat small sides."""
-    h, w = x.shape[2:]
-    right, bottom = -w % multiple, -h % multiple
-    mode = "reflect" if right < w and bottom < h else "replicate"
-    return F.pad(x, (0, right, 0, bottom), mode=mode)
-
-
 def mean_variance_norm(x: Tensor) -> Tensor:
     """Zero mean and unit deviation for each channel of NCHW, with the unbiased variance + 1e-5.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models import pictures
 from pipeline.errors import ConfigError, StreamError
 from pipeline.frame import Frame, Pixels
-from pipeline.sources import PICTURE_SUFFIXES, open_source
+from pipeline.sources import PICTURE_SUFFIXES, Source, open_source
 
 Shares = NDArray[np.float32]
 """Height x width x 1, how much a region has of each pixel, 0 to 1."""
@@ -25,6 +25,8 @@ class Mask:
         """Read or open it; ConfigError says what is wrong."""
         self.path = path
         self._still: Pixels | None = None
+        self._source: Source | None = None
+        self._scaled: tuple[Pixels, Shares] | None = None
         self._shown: Frame | None = None
         self._next: Frame | None = None
         if Path(path).suffix.lower() in PICTURE_SUFFIXES:
@@ -41,15 +43,22 @@ class Mask:
             raise ConfigError(f"mask {self.path} {error}") from error
 
     def _rewind(self) -> None:
+        self.close()
         try:
-            source = open_source(self.path)
-            source.__enter__()
-            self._frames = source.frames()
+            self._source = open_source(self.path)
+            self._source.__enter__()
+            self._frames = self._source.frames()
             self._shown = self._next = next(self._frames, None)
         except StreamError as error:
             raise ConfigError(f"mask {self.path}: {error}") from error
         if self._shown is None:
             raise ConfigError(f"mask {self.path} has no picture that can be decoded")
+
+    def close(self) -> None:
+        """Let go of the video."""
+        if self._source is not None:
+            self._source.__exit__(None, None, None)
+            self._source = None
 
     def notices(self, width: int, height: int) -> list[str]:
         """What the user should know before frames of this size are painted."""
@@ -63,11 +72,11 @@ class Mask:
         return told
 
     def at(self, time_s: float, width: int, height: int) -> Shares:
-        """The shares at a time of the output."""
-        grey = cv2.cvtColor(self._picture(time_s), cv2.COLOR_RGB2GRAY)
-        how = cv2.INTER_AREA if grey.shape[0] > height else cv2.INTER_LINEAR
-        scaled = cv2.resize(grey, (width, height), interpolation=how)
-        return np.asarray(scaled, np.float32)[..., None] / np.float32(255)
+        """The shares at a time of the output; worked out once for each picture of the mask."""
+        picture = self._picture(time_s)
+        if self._scaled is None or self._scaled[0] is not picture:
+            self._scaled = picture, scaled(picture, width, height)
+        return self._scaled[1]
 
     def _picture(self, time_s: float) -> Pixels:
         if self._still is not None:
@@ -78,3 +87,11 @@ class Mask:
         while self._next is not None and self._next.time_s <= time_s:
             self._shown, self._next = self._next, next(self._frames, None)
         return self._shown.pixels
+
+
+def scaled(picture: Pixels, width: int, height: int) -> Shares:
+    """The brightness of a picture at the size of the frames, 0 to 1."""
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    how = cv2.INTER_AREA if grey.shape[0] > height else cv2.INTER_LINEAR
+    small = cv2.resize(grey, (width, height), interpolation=how)
+    return np.asarray(small, np.float32)[..., None] / np.float32(255)

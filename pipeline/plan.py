@@ -71,7 +71,9 @@ class StreamOptions:
     no_audio: bool = option(False, "leave sound and subtitles out")
     overwrite: bool = option(False, "replace an output that exists")
     report: str | None = option(None, "also write the final report as JSON", metavar="FILE.json")
-    model: str = option("compact", "what paints; identity gives the input back")
+    model: str = option(
+        "compact", "what paints: a model that ships or a weights file; identity paints nothing"
+    )
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
     stylizers: int = option(1, "stylizers side by side", least=1)
 
@@ -145,7 +147,7 @@ def check_masks(options: StreamOptions, styles: list[Style]) -> None:
     if any(s.weight != 1 or s.span != Span() for s in styles):
         raise ConfigError("with --mask a style has neither weight nor time: the mask says where")
     for path in options.mask:
-        Mask(path)
+        Mask(path).close()
 
 
 def default_output(source: str, options: StreamOptions) -> str:

@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 import models
 from models.styles import mix
-from models.vgg import Encoder, mean_variance_norm, pad, stacked_key
+from models.padding import pad
+from models.vgg import Encoder, mean_variance_norm, stacked_key
 
 # The maps here are small: a second thread would only wait for a busy machine.
 torch.set_num_threads(1)
