@@ -31,6 +31,7 @@ from training.loop import schedule
 from training.loss_network import CONVS, load_loss_network
 from training.losses import nearest_loss
 from training.options import SHALLOW_TO_DEEP, DistilOptions, RunOptions, TrainingOptions
+from training.precision import dtype
 from training.similarity import similarity_loss
 from training.targets import a2k_target, adaattn_target, joined, patches
 from training.weights import begin
@@ -258,7 +259,7 @@ def test_the_published_weights_are_in_the_configs() -> None:
         (["--init", "head=compact"], "no part 'head': there is encoder"),
         (["--frozen", "head"], "no part 'head'"),
         (["--clips", "x", "--content", "y"], "only with --similarity-weight"),
-        (["--precision", "int4"], "none of float32, bfloat16"),
+        (["--precision", "int4"], "none of auto, float32, bfloat16"),
     ],
 )
 def test_mistakes_get_one_line(train: Train, given: list[str], message: str) -> None:
@@ -379,3 +380,13 @@ def test_nearest_loss_has_the_gradient_of_the_dense_minimum() -> None:
     (dense,) = torch.autograd.grad((1 - a @ b.mT).min(2).values.mean(), x)
     (ours,) = torch.autograd.grad(nearest_loss(x, style), x)
     assert torch.allclose(dense, ours, atol=1e-6)
+
+
+def test_half_precision_is_taken_where_the_processor_has_it() -> None:
+    flags = Path("/proc/cpuinfo")
+    if not flags.exists() or "flags" not in flags.read_text():
+        pytest.skip("no list of the processor's features here")
+    has = any(f in flags.read_text().split() for f in ("avx512_bf16", "amx_bf16"))
+    cpu = torch.device("cpu")
+    assert dtype("auto", cpu) == (torch.bfloat16 if has else torch.float32)
+    assert dtype("bfloat16", cpu) == torch.bfloat16

@@ -20,6 +20,7 @@ from training import data
 from training.command import command
 from training.loss_network import load_loss_network
 from training.options import SHALLOW_TO_DEEP, DistilOptions
+from training.precision import dtype
 from training.weights import begin
 
 EXAMPLE = (
@@ -60,7 +61,7 @@ class Distillation:
         self.network = load_loss_network(o.vgg, o.deep).to(device)
         survey = (x.to(device) for x in self.content.survey(o.batch, o.side))
         self.network.calibrate(survey, list(o.layers))
-        self.network.to(getattr(torch, o.precision))
+        self.network.to(dtype(o.precision, device))
         seen = self.network(torch.zeros(1, 3, o.side, o.side, device=device), list(o.layers))
         student = Student(o.width, {n: x.shape[1] for n, x in seen.items()})
         for init in o.init:
@@ -74,7 +75,8 @@ class Distillation:
         x = recoloured(torch.cat(drawn)).to(self.device)
         with torch.no_grad():
             wanted = {n: m.float() for n, m in self.network(x, list(o.layers)).items()}
-        kind, enabled = getattr(torch, o.model_precision), o.model_precision != "float32"
+        kind = dtype(o.model_precision, self.device)
+        enabled = kind != torch.float32
         with torch.autocast(self.device.type, kind if enabled else None, enabled):
             have = module(x)
         return {

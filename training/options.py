@@ -5,6 +5,7 @@ from typing import Any
 
 from pipeline.options import option
 
+PRECISIONS = ("auto", "float32", "bfloat16")
 SHALLOW_TO_DEEP = ("1_1", "2_1", "3_1", "4_1", "5_1")
 
 
@@ -42,12 +43,8 @@ class RunOptions:
     stairs: int = option(0, "falls x0.3 so many times; 0: in a straight line to zero", least=0)
     longest: float = option(5.0, "gradients of a greater norm are shortened to it")
     average: float = option(0.999, "decay of the running mean of the weights")
-    precision: str = option(
-        "bfloat16", "of the network that judges", choices=("float32", "bfloat16")
-    )
-    model_precision: str = option(
-        "float32", "of autocast in what is trained", choices=("float32", "bfloat16")
-    )
+    precision: str = option("auto", "of the network that judges", choices=PRECISIONS)
+    model_precision: str = option("float32", "of autocast in what is trained", choices=PRECISIONS)
     log_every: int = option(50, "steps between lines of the log, each the mean of them", least=1)
     sample_every: int = option(500, "steps between sample sheets", least=1)
     save_every: int = option(100, "steps between checkpoints", least=1)

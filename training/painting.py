@@ -15,6 +15,7 @@ import models
 from training import clips, data, losses
 from training.loss_network import load_loss_network
 from training.options import SHALLOW_TO_DEEP, TrainingOptions
+from training.precision import dtype
 from training.sheet import write_sheet
 from training.similarity import similarity_loss
 from training.targets import a2k_target, adaattn_target
@@ -122,7 +123,7 @@ class Painting:
         self.network = load_loss_network(o.vgg, o.deep).to(device)
         survey = (x.to(device) for x in self.content.survey(o.batch, o.side))
         self.network.calibrate(survey, self._layers(TERMS))
-        self.network.to(getattr(torch, o.precision))
+        self.network.to(dtype(o.precision, device))
 
     def _check(self) -> None:
         """ValueError for what would fail, or do nothing, later."""
@@ -223,9 +224,10 @@ class Painting:
         return torch.stack(parts).sum() / sum(layers.values())
 
     def _autocast(self) -> AbstractContextManager[object]:
-        if self.options.model_precision == "float32":
+        kind = dtype(self.options.model_precision, self.device)
+        if kind == torch.float32:
             return nullcontext()
-        return torch.autocast(self.device.type, getattr(torch, self.options.model_precision))
+        return torch.autocast(self.device.type, kind)
 
     # -- what comes of it ----------------------------------------------------------------------
 
