@@ -4,10 +4,18 @@ Every engine has `encode_style(picture) -> code`, made once per style, `mix(code
 `engine(frames, code, strength, keep_color) -> frames`, with frames as uint8 RGB (N,H,W,3).
 """
 
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+HOMES = {
+    "torch": ("pytorch", "TorchEngine"),
+    "onnx": ("onnx", "OnnxEngine"),
+    "openvino": ("openvino", "OpenVinoEngine"),
+}
+KINDS = ("auto", *HOMES)
 
 Frames = NDArray[np.uint8]
 Arrays = dict[str, NDArray[np.float32]]
@@ -22,6 +30,9 @@ class Engine(Protocol):
     batch: int
     """Frames a call that suit the hardware best."""
 
+    why: str
+    """Why this engine was chosen; empty where it was asked for."""
+
     def encode_style(self, style: Frames | Arrays) -> Any:
         """A style picture (H,W,3), or the arrays of a code that was made before -> its code."""
         ...
@@ -35,12 +46,30 @@ class Engine(Protocol):
         ...
 
 
-def load_engine(model: str, device: str = "auto", threads: int | None = None) -> Engine:
-    """The engine for a model of models/, or for `identity`; raises ValueError for unknown names."""
+def load_engine(
+    model: str, device: str = "auto", threads: int | None = None, kind: str = "torch"
+) -> Engine:
+    """The engine of one of KINDS for a model of models/, or for `identity`.
+
+    ValueError: an unknown name, or a model or a device that this kind of engine cannot run.
+    """
     if model == "identity":
         from engines.identity import IdentityEngine
 
         return IdentityEngine()
-    from engines.pytorch import TorchEngine
+    if kind == "auto":
+        from engines.choice import choose
 
-    return TorchEngine(model, device, threads)
+        return choose(model, device, threads)
+    return make_engine(kind, model, device, threads)
+
+
+def make_engine(kind: str, model: str, device: str, threads: int | None) -> Engine:
+    """An engine of the named kind, whose runtime is imported only now."""
+    module, name = HOMES[kind]
+    try:
+        make = getattr(import_module(f"engines.{module}"), name)
+    except ImportError as error:
+        raise ValueError(f"engine {kind} is not installed ({error})") from error
+    engine: Engine = make(model, device, threads)
+    return engine

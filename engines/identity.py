@@ -8,6 +8,7 @@ class IdentityEngine:
 
     fingerprint = "identity"
     batch = 1
+    why = ""
 
     def encode_style(self, style: Frames | Arrays) -> None:
         """Nothing depends on a style."""

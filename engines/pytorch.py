@@ -16,6 +16,8 @@ Code = dict[str, Tensor]
 class TorchEngine:
     """One model with its trained weights, in float32."""
 
+    why = ""
+
     def __init__(self, model: str, device: str = "auto", threads: int | None = None) -> None:
         """`threads`: CPU threads to use; None leaves it to torch."""
         if threads:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from engines.choice import is_known
 from pipeline.errors import StreamError
 from pipeline.options import Parser, add_options, build, read_yaml
 from pipeline.plan import StreamOptions, planned
@@ -49,6 +50,9 @@ def main(arguments: list[str]) -> int:
         source, options = parse(arguments)
         with planned(source, options) as plan:
             say(f"painting {source} to {plan.sink}: {plan.info.width}x{plan.info.height}")
+            look = plan.look
+            if look.engine == "auto" and not is_known(look.model, look.device, look.threads):
+                say("measuring which engine is fastest here, once for this model: about 20 s")
             report = execute(plan, options.report)
     except StreamError as error:
         say(f"error: {error}")

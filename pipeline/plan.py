@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import models
+from engines import KINDS
 from pipeline.errors import ConfigError
 from pipeline.mask import Mask
 from pipeline.options import nearest, option
@@ -75,6 +76,9 @@ class StreamOptions:
         "compact", "what paints: a model that ships or a weights file; identity paints nothing"
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
+    engine: str = option(
+        "auto", "what runs the model; auto: the fastest that paints the same", choices=KINDS
+    )
     stylizers: int = option(1, "stylizers side by side", least=1)
 
 
@@ -134,6 +138,7 @@ def make_look(options: StreamOptions, styles: list[Style]) -> Look:
         options.strength,
         options.preserve_color,
         max(1, (os.cpu_count() or 1) // options.stylizers),
+        options.engine,
     )
 
 

@@ -108,6 +108,7 @@ class Look:
     strength: float
     keep_color: bool
     threads: int | None
+    engine: str
 
 
 class Stylizer(Stage):
@@ -121,14 +122,15 @@ class Stylizer(Stage):
         """Load the model, encode the styles, open the masks."""
         look = self._look
         try:
-            self._engine = load_engine(look.model, look.device, look.threads)
+            self._engine = load_engine(look.model, look.device, look.threads, look.engine)
             self._codes = [self._engine.encode_style(style) for style in look.styles]
         except (ValueError, OSError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
         self._masks = [Mask(path) for path in look.masks]
         self._mixed: tuple[tuple[float, ...], Any] = ((), None)
         h, w = self._pool[0].shape[:2]
-        return Work(notices=[text for mask in self._masks for text in mask.notices(w, h)])
+        why = [self._engine.why] if self._engine.why else []
+        return Work(notices=why + [text for mask in self._masks for text in mask.notices(w, h)])
 
     def stylize(self, tickets: Sequence[Ticket], slots: Sequence[int]) -> Work:
         """Paint each ticket's frame into the slot beside it; tickets come back with that slot."""

@@ -1,0 +1,53 @@
+"""Things that are made once per machine and used again: graphs, measurements.
+
+They lie in a folder of the user's (STYLESTREAM_CACHE, or ~/.cache/stylestream), each beside its
+SHA-256. What is damaged or foreign does not match and is made again, never loaded. Of several
+processes that want the same thing one makes it and the others wait.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from filelock import FileLock
+
+
+def folder() -> Path:
+    """Where they lie; made when missing. OSError when that cannot be."""
+    named = os.environ.get("STYLESTREAM_CACHE")
+    if named:
+        path = Path(named)
+    elif sys.platform == "win32":
+        path = Path(os.environ.get("LOCALAPPDATA", Path.home())) / "stylestream"
+    else:
+        path = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stylestream"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def obtain(name: str, make: Callable[[Path], None]) -> Path:
+    """The file of this name, which `make` writes where it does not exist or is damaged."""
+    path = folder() / name
+    digest = path.with_name(name + ".sha256")
+    with FileLock(path.with_name(name + ".lock")):
+        if not sound(path, digest):
+            part = path.with_name("part-" + name)
+            make(part)
+            digest.write_text(sha256(part.read_bytes()).hexdigest())
+            part.replace(path)
+    return path
+
+
+def holds(name: str) -> bool:
+    """Whether `obtain` would make nothing."""
+    path = folder() / name
+    return sound(path, path.with_name(name + ".sha256"))
+
+
+def sound(path: Path, digest: Path) -> bool:
+    """Whether a file is there and is what was written."""
+    if not path.is_file() or not digest.is_file():
+        return False
+    return sha256(path.read_bytes()).hexdigest() == digest.read_text().strip()

@@ -1,0 +1,112 @@
+"""`auto`: the fastest engine on this machine that paints the same picture as eager torch.
+
+On a GPU that is torch. On a CPU every engine that is installed paints a test frame; what came of it
+is kept in the cache, so that every later run, and every stylizer of one run, takes the same.
+torch is imported only to measure.
+"""
+
+import json
+import platform
+import time
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import models
+from engines import Engine, Frames, cache, make_engine
+
+PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+SIDE = 384
+BUDGET_S = 1.0
+CLOSE = 1
+"""Levels of 255 that a pixel may differ by, which rounding alone comes to."""
+
+
+def choose(model: str, device: str, threads: int | None) -> Engine:
+    """The engine, with what was measured in its `why`."""
+    make = partial(measure, model, device, threads)
+    try:
+        result = json.loads(cache.obtain(record(model, device, threads), make).read_text())
+    except OSError as error:
+        result = {
+            "engine": "torch",
+            "why": f"engine torch: the cache cannot be written ({error.strerror})",
+        }
+    engine = make_engine(result["engine"], model, device, threads)
+    engine.why = result["why"]
+    return engine
+
+
+def is_known(model: str, device: str, threads: int | None) -> bool:
+    """Whether `choose` has nothing to measure: it did, or will have to say why it cannot."""
+    try:
+        return model == "identity" or cache.holds(record(model, device, threads))
+    except (OSError, ValueError):
+        return True
+
+
+def record(model: str, device: str, threads: int | None) -> str:
+    """The name under which a choice is kept; it changes with all that could change the choice."""
+    versions = [f"{package}{version(package)}" for package in ("torch", *installed().values())]
+    about = [models.fingerprint(model), device.replace(":", ""), f"{threads}threads", *versions]
+    return "-".join(["choice", platform.machine(), *about]) + ".json"
+
+
+def installed() -> dict[str, str]:
+    """The engines beside torch whose packages are there."""
+    return {kind: package for kind, package in PACKAGES.items() if find_spec(package)}
+
+
+def measure(model: str, device: str, threads: int | None, path: Path) -> None:
+    """Time torch and the others on one frame, and write which is taken and why."""
+    from engines.pytorch import pick_device
+
+    if (found := pick_device(device)).type != "cpu":
+        path.write_text(json.dumps({"engine": "torch", "why": f"engine torch on {found}"}))
+        return
+    style, frame = scene()
+    reference = make_engine("torch", model, "cpu", threads)
+    code = reference.encode_style(style)
+    wanted = reference(frame, code, 1.0, False)
+    times, refused = {"torch": pace_ms(reference, frame, code)}, []
+    for kind in installed():
+        try:
+            engine = make_engine(kind, model, "cpu", threads)
+        except (ValueError, RuntimeError, ImportError) as error:
+            refused.append(f"{kind}: {str(error).splitlines()[0]}")
+            continue
+        code = engine.encode_style(style)
+        apart = int(np.abs(engine(frame, code, 1.0, False).astype(int) - wanted).max())
+        if apart > CLOSE:
+            refused.append(f"{kind}: differs from torch by {apart} levels")
+            continue
+        times[kind] = pace_ms(engine, frame, code)
+    best = min(times, key=times.__getitem__)
+    others = [f"{kind} {ms:.0f}" for kind, ms in times.items() if kind != best]
+    why = f"engine {best}: {times[best]:.0f} ms a frame at {SIDE}x{SIDE}"
+    why += f" ({', '.join([*others, *refused])})" if others or refused else ""
+    path.write_text(json.dumps({"engine": best, "why": why}))
+
+
+def scene() -> tuple[Frames, Frames]:
+    """A style picture and a frame (1,SIDE,SIDE,3), always the same."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    bands = np.stack([np.sin(x / 17) * 90, np.cos(y / 23) * 90, np.sin((x + y) / 31) * 90], 2)
+    smooth = (bands + 128).astype(np.uint8)
+    rough = np.random.default_rng(0).integers(0, 64, smooth.shape, np.uint8)
+    return smooth[::-1] // 2 + rough, smooth[None]
+
+
+def pace_ms(engine: Engine, frame: Frames, code: Any) -> float:
+    """Median time of a frame, ms, within the budget; three frames at least."""
+    engine(frame, code, 1.0, False)
+    taken: list[float] = []
+    while len(taken) < 3 or sum(taken) < BUDGET_S:
+        began = time.perf_counter()
+        engine(frame, code, 1.0, False)
+        taken.append(time.perf_counter() - began)
+    return float(np.median(taken)) * 1000

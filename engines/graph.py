@@ -1,0 +1,75 @@
+"""A model's frame side as one ONNX graph, for frames of any size and for every style.
+
+Inputs: `frames` uint8 RGB (1,H,W,3), sides whole multiples of MULTIPLE, two of them at least;
+`strength` and `keep_color`, float scalars; and the tensors of a style code by their names. Output:
+`painted` like `frames`. What the engines around it do without it: pad and crop.
+"""
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from engines.pytorch import LUMA
+from models.styles import Code
+
+MULTIPLE = 16
+LEAST = 2
+SIDE = 256
+"""px, of the example that the graph is traced with."""
+MOST = 1024
+"""Multiples a side: pictures up to 16,384 px."""
+
+
+class FrameSide(nn.Module):
+    """What happens to a frame: from bytes to bytes, with colour kept or not by a factor."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, frames: Tensor, strength: Tensor, keep_color: Tensor, code: Code) -> Tensor:
+        content = frames.permute(0, 3, 1, 2).float() / 255
+        painted = self.model(content, code, strength)
+        luma = painted.new_tensor(LUMA)[:, None, None]
+        lit = content + ((painted - content) * luma).sum(1, keepdim=True)
+        out = painted + keep_color * (lit - painted)
+        return (out.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def adds(code: Code) -> bool:
+    """Whether codes of this model have one shape for every style: only then does one graph do."""
+    return not any(name.endswith(".share") for name in code)
+
+
+def write_graph(model: nn.Module, path: Path) -> None:
+    """Trace the model and write its graph. ValueError: its codes have no fixed shape."""
+    with torch.inference_mode():
+        code: Code = model.encode_style(torch.rand(1, 3, 64, 64))
+    if not adds(code):
+        raise ValueError(
+            "its style codes hold whole pictures, so no graph fits every style: --engine torch"
+        )
+    code = {name: tensor.clone() for name, tensor in code.items()}
+    # Not square, and apart from the width of any layer: equal numbers would be taken for one.
+    frames = torch.zeros(1, SIDE, SIDE + 5 * MULTIPLE, 3, dtype=torch.uint8)
+    high, wide = (MULTIPLE * torch.export.Dim(n, min=LEAST, max=MOST) for n in ("high", "wide"))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            FrameSide(model).eval(),
+            (frames, torch.tensor(1.0), torch.tensor(0.0)),
+            kwargs={"code": code},
+            dynamo=True,
+            verbose=False,
+            input_names=["frames", "strength", "keep_color", *code],
+            output_names=["painted"],
+            dynamic_shapes={
+                "frames": {1: high, 2: wide},
+                "strength": None,
+                "keep_color": None,
+                "code": dict.fromkeys(code),
+            },
+        )
+    program.save(path, external_data=False)

@@ -1,0 +1,148 @@
+"""Engines: all paint the same picture; what they keep on disk is checked; `auto` says why."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, Run
+from safetensors.torch import save_file
+
+import models
+from engines import Engine, load_engine
+
+GRAPHS = ("onnx", "openvino")
+
+
+@pytest.fixture(scope="module")
+def torch_engine() -> Engine:
+    return load_engine("compact", "cpu", kind="torch")
+
+
+@pytest.fixture(scope="module", params=GRAPHS)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return load_engine("compact", "cpu", kind=request.param)
+
+
+def style(name: str) -> np.ndarray:
+    return cv2.imread(str(ROOT / f"styles/{name}.jpg"), cv2.IMREAD_COLOR_RGB)
+
+
+def frame(height: int, width: int, seed: int = 0) -> np.ndarray:
+    small = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)[None]
+
+
+def apart(a: np.ndarray, b: np.ndarray) -> int:
+    assert a.shape == b.shape
+    assert a.dtype == b.dtype == np.uint8
+    return int(np.abs(a.astype(int) - b).max())
+
+
+@pytest.mark.parametrize("size", [(64, 64), (16, 16), (17, 31), (90, 160), (161, 47)])
+def test_graphs_paint_what_torch_paints(
+    engine: Engine, torch_engine: Engine, size: tuple[int, int]
+) -> None:
+    x = frame(*size)
+    for strength, keep_color in ((1.0, False), (0.4, True), (1.5, False)):
+        ours, theirs = (
+            e(x, e.encode_style(style("wave")), strength, keep_color)
+            for e in (engine, torch_engine)
+        )
+        assert apart(ours, theirs) <= 1
+
+
+def test_a_style_is_swapped_and_mixed_between_two_frames(
+    engine: Engine, torch_engine: Engine
+) -> None:
+    x = np.concatenate([frame(48, 64), frame(48, 64, seed=1)])
+    painted = []
+    for e in (engine, torch_engine):
+        codes = [e.encode_style(style(name)) for name in ("wave", "mosaic")]
+        codes.append(e.mix(codes, [0.3, 0.7]))
+        painted.append([e(x, code, 1.0, False) for code in codes])
+    for ours, theirs in zip(*painted, strict=True):
+        assert apart(ours, theirs) <= 1
+    assert apart(painted[0][0], painted[0][1]) > 20
+
+
+def test_a_saved_code_serves_every_engine(engine: Engine, torch_engine: Engine) -> None:
+    code = {name: t.numpy() for name, t in torch_engine.encode_style(style("ink")).items()}
+    x = frame(64, 64)
+    ours, theirs = (e(x, e.encode_style(code), 1.0, False) for e in (engine, torch_engine))
+    assert apart(ours, theirs) <= 1
+
+
+def test_a_damaged_graph_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path))
+    load_engine("compact", "cpu", kind="onnx")
+    (graph,) = tmp_path.glob("*.onnx")
+    sound = graph.read_bytes()
+    graph.write_bytes(sound[:1000] + b"tampered" + sound[1008:])
+    painted = load_engine("compact", "cpu", kind="onnx")
+    assert b"tampered" not in graph.read_bytes()[:2000]
+    code = painted.encode_style(style("wave"))
+    assert painted(frame(32, 32), code, 1.0, False).std() > 1
+
+
+def test_auto_takes_the_fastest_and_keeps_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path))
+    first = load_engine("compact", "cpu", 1, "auto")
+    (kept,) = tmp_path.glob("choice-*.json")
+    record = json.loads(kept.read_text())
+    assert first.why == record["why"]
+    assert record["engine"] in first.why
+    assert all(kind in first.why for kind in ("torch", *GRAPHS))
+    written = kept.stat().st_mtime_ns
+    assert load_engine("compact", "cpu", 1, "auto").fingerprint == first.fingerprint
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_auto_does_without_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path / "file/below"))
+    engine = load_engine("compact", "cpu", kind="auto")
+    assert engine.why.startswith("engine torch: the cache cannot be written")
+
+
+def test_a_model_whose_codes_hold_pictures_has_no_graph(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "soft.safetensors"
+    about = {"model": "stya2k", "model_options": '{"width": 0.0625}'}
+    state = models.build("stya2k", width=0.0625).state_dict()
+    save_file({k: v.contiguous() for k, v in state.items()}, path, metadata=about)
+    with pytest.raises(ValueError, match="--engine torch"):
+        load_engine(str(path), "cpu", kind="onnx")
+    assert "hold whole pictures" in load_engine(str(path), "cpu", kind="auto").why
+
+
+def test_cosine_adaattn_has_a_graph(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "cosine.safetensors"
+    about = {"model": "adaattn", "model_options": '{"width": 0.125}'}
+    state = models.build("adaattn", width=0.125).state_dict()
+    save_file({k: v.contiguous() for k, v in state.items()}, path, metadata=about)
+    x = frame(50, 70)
+    a, b = (
+        e(x, e.encode_style(style("wave")), 1.0, False)
+        for e in (load_engine(str(path), "cpu", kind=kind) for kind in ("torch", "onnx"))
+    )
+    assert apart(a, b) <= 1
+
+
+def test_the_command_takes_an_engine_and_says_it(paint: Run, tmp_path: Path) -> None:
+    words = ("test:size=64x48,frames=3", "--style", ROOT / "styles/wave.jpg", "-o")
+    for kind in ("torch", "auto"):
+        done = paint(*words, f"{tmp_path / kind}/", "--engine", kind)
+        assert done.returncode == 0, done.stderr
+        assert ("note: engine" in done.stderr) == (kind == "auto")
+    a, b = (cv2.imread(str(tmp_path / kind / "000002.png")) for kind in ("torch", "auto"))
+    assert apart(a, b) <= 1
+    wrong = paint(*words, f"{tmp_path}/x/", "--engine", "onxn")
+    assert wrong.returncode == 2
+    assert "did you mean onnx?" in wrong.stderr
+    assert len(wrong.stderr.splitlines()) == 1
