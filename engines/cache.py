@@ -5,6 +5,7 @@ SHA-256. What is damaged or foreign does not match and is made again, never load
 processes that want the same thing one makes it and the others wait.
 """
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -38,6 +39,14 @@ def obtain(name: str, make: Callable[[Path], None]) -> Path:
             digest.write_text(sha256(part.read_bytes()).hexdigest())
             part.replace(path)
     return path
+
+
+@functools.cache
+def code_version() -> str:
+    """Changes with the code that graphs are traced from: 16 hexadecimal digits."""
+    here = Path(__file__).parent
+    sources = [*sorted((here.parent / "models").glob("*.py")), here / "graph.py"]
+    return sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
 def holds(name: str) -> bool:

@@ -52,7 +52,13 @@ def is_known(model: str, device: str, threads: int | None) -> bool:
 def record(model: str, device: str, threads: int | None) -> str:
     """The name under which a choice is kept; it changes with all that could change the choice."""
     versions = [f"{package}{version(package)}" for package in ("torch", *installed().values())]
-    about = [models.fingerprint(model), device.replace(":", ""), f"{threads}threads", *versions]
+    about = [
+        models.fingerprint(model),
+        cache.code_version(),
+        device.replace(":", ""),
+        f"{threads}threads",
+        *versions,
+    ]
     return "-".join(["choice", platform.machine(), *about]) + ".json"
 
 

@@ -5,8 +5,10 @@ Inputs: `frames` uint8 RGB (1,H,W,3), sides whole multiples of MULTIPLE, two of 
 `painted` like `frames`. What the engines around it do without it: pad and crop.
 """
 
+import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,28 +50,35 @@ def write_graph(model: nn.Module, path: Path) -> None:
     with torch.inference_mode():
         code: Code = model.encode_style(torch.rand(1, 3, 64, 64))
     if not adds(code):
-        raise ValueError(
-            "its style codes hold whole pictures, so no graph fits every style: --engine torch"
-        )
+        raise ValueError("its style codes hold whole pictures, so no graph fits every style")
     code = {name: tensor.clone() for name, tensor in code.items()}
+    # Two tensors: one tensor in two places would be traced as one input.
+    beside = {"strength": torch.tensor(1.0), "keep_color": torch.tensor(0.0), "code": code}
+    names = ["frames", "strength", "keep_color", *code]
+    trace(FrameSide(model), path, beside, names, ["painted"])
+
+
+def trace(
+    module: nn.Module, path: Path, beside: dict[str, Any], inputs: list[str], outputs: list[str]
+) -> None:
+    """Write a module as an ONNX file. Its first input is a picture, bytes (1,H,W,3) of any size;
+    those `beside` it are of fixed shape."""
     # Not square, and apart from the width of any layer: equal numbers would be taken for one.
-    frames = torch.zeros(1, SIDE, SIDE + 5 * MULTIPLE, 3, dtype=torch.uint8)
+    picture = torch.zeros(1, SIDE, SIDE + 5 * MULTIPLE, 3, dtype=torch.uint8)
     high, wide = (MULTIPLE * torch.export.Dim(n, min=LEAST, max=MOST) for n in ("high", "wide"))
+    fixed = {n: dict.fromkeys(v) if isinstance(v, dict) else None for n, v in beside.items()}
+    # It warns of torchvision, which is not wanted, and of its own deprecations.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            FrameSide(model).eval(),
-            (frames, torch.tensor(1.0), torch.tensor(0.0)),
-            kwargs={"code": code},
+            module.eval(),
+            (picture,),
+            kwargs=beside,
             dynamo=True,
             verbose=False,
-            input_names=["frames", "strength", "keep_color", *code],
-            output_names=["painted"],
-            dynamic_shapes={
-                "frames": {1: high, 2: wide},
-                "strength": None,
-                "keep_color": None,
-                "code": dict.fromkeys(code),
-            },
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes={inputs[0]: {1: high, 2: wide}, **fixed},
         )
     program.save(path, external_data=False)

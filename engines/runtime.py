@@ -31,7 +31,8 @@ class GraphEngine:
 
     def _graph(self, model: str) -> Path:
         version = torch.__version__.split("+")[0]
-        name = f"{Path(model).stem}-{models.fingerprint(model)}-torch{version}.onnx"
+        about = [Path(model).stem, models.fingerprint(model), cache.code_version()]
+        name = "-".join([*about, f"torch{version}.onnx"])
         return cache.obtain(name, lambda path: write_graph(self._torch.model, path))
 
     @abstractmethod

@@ -225,8 +225,7 @@ class Compact(nn.Module):
         features = self.encoder(pad(picture, MULTIPLE, LEAST))
         mean, square = second_moments(picture)
         code = {"color.mean": mean, "color.square": square}
-        code["moments.mean"] = torch.cat([f.float().mean((2, 3)) for f in features], 1)
-        code["moments.square"] = torch.cat([f.float().square().mean((2, 3)) for f in features], 1)
+        code |= {f"moments.{name}": t for name, t in moments(features).items()}
         keys = stack_keys([normalise(f) for f in features[1:]])
         for i, level in enumerate(self.attention):
             summary = level.summarise(features[i + 1], keys[i])
@@ -268,11 +267,24 @@ def build() -> Compact:
     return Compact()
 
 
+def moments(features: list[Tensor]) -> dict[str, Tensor]:
+    """Channel means and variances of all levels side by side, (B,296), float32.
+
+    Around their own mean: E[x^2] - E[x]^2 of channels far from zero differs between runtimes.
+    """
+    means = [f.float().mean((2, 3), keepdim=True) for f in features]
+    variances = [
+        (f.float() - m).square().mean((2, 3)) for f, m in zip(features, means, strict=True)
+    ]
+    return {
+        "mean": torch.cat([m.flatten(1) for m in means], 1),
+        "variance": torch.cat(variances, 1),
+    }
+
+
 def style_moments(code: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Channel means and deviations of the style's features, all levels side by side, (B, 296)."""
-    mean = code["moments.mean"]
-    variance = (code["moments.square"] - mean.square()).clamp_min(0)
-    return mean, (variance + attention.EPS).sqrt()
+    return code["moments.mean"], (code["moments.variance"] + attention.EPS).sqrt()
 
 
 def modulate(x: Tensor, modulation: Tensor) -> Tensor:

@@ -1,13 +1,15 @@
 """Style codes: plain named tensors, `GROUP.name`, made once per style.
 
-Three kinds of groups. With `key_value`: summaries of linear attention (attention.py), which add.
-With `share`: what only one picture can hold (softmax keys, patches); mixing keeps the parts of all
-pictures as `GROUP@0`, `GROUP@1` ..., each with its share, and the model averages what it attends to
-(AdaAttN, section 4.5). All others are moments, which add.
+Kinds of groups. With `key_value`: summaries of linear attention (attention.py), which add. With
+`variance`: mean and variance, which add likewise. With `share`: what only one picture can hold
+(softmax keys, patches); mixing keeps the parts of all pictures as `GROUP@0`, `GROUP@1` ..., each
+with its share, and the model averages what it attends to (AdaAttN, section 4.5). All others are
+plain averages, which add.
 """
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +59,24 @@ def mix(codes: list[Code], weights: list[float]) -> Code:
             }
         else:
             alone, shares = [p for p, _ in held], [share for _, share in held]
-            added = attention.mix(alone, shares) if "key_value" in first else add(alone, shares)
+            added = mixer(first)(alone, shares)
             sums = {f"{group}.{name}": tensor for name, tensor in added.items()}
         mixed |= sums
     return mixed
+
+
+def mixer(group: Code) -> Callable[[list[Code], list[float]], Code]:
+    """How groups of this kind are added."""
+    if "key_value" in group:
+        return attention.mix
+    return spread if "variance" in group else add
+
+
+def spread(moments: list[Code], shares: list[float]) -> Code:
+    """Mean and variance of the places of all pictures together, each around its own mean."""
+    mean = attention.weighted([m["mean"] for m in moments], shares)
+    about = [m["variance"] + (m["mean"] - mean).square() for m in moments]
+    return {"mean": mean, "variance": attention.weighted(about, shares)}
 
 
 def add(moments: list[Code], shares: list[float]) -> Code:

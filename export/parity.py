@@ -1,0 +1,78 @@
+"""Whether exported graphs still paint the same picture as eager torch.
+
+The exported style side makes the code of a picture, the exported frame side paints with it; torch
+does both itself. What is compared are the bytes that come out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from engines import Frames
+from engines.graph import FrameSide
+from engines.runtime import pad
+from models.styles import STYLE_SIDE
+
+Run = Callable[[Path, dict[str, NDArray[np.generic]]], dict[str, NDArray[np.generic]]]
+LEVELS = 1
+"""fp32: values may differ by 1e-3, which can tip a rounding."""
+LEAST_DB = 40.0
+"""fp16: peak signal to noise ratio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far a painting of the exported graphs is from torch's."""
+
+    size: str
+    strength: float
+    levels: int
+    psnr_db: float
+
+    def passes(self, precision: str) -> bool:
+        """Whether that is as close as this precision must come."""
+        return self.levels <= LEVELS if precision == "fp32" else self.psnr_db >= LEAST_DB
+
+
+def compare(
+    model: nn.Module, run: Run, style: Path, frame: Path, sizes: list[tuple[int, int]]
+) -> list[Parity]:
+    """Paint a frame of each size with torch and with the graphs, at two strengths."""
+    found = []
+    picture = smooth(STYLE_SIDE, STYLE_SIDE, 1)
+    ours = run(style, {"picture": picture})
+    with torch.inference_mode():
+        theirs: dict[str, Tensor] = model.encode_style(
+            torch.from_numpy(picture).permute(0, 3, 1, 2).float() / 255
+        )
+        for width, height in sizes:
+            frames = pad(smooth(height, width, 2)[0])[None]
+            for strength in (1.0, 0.5):
+                scalars = {"strength": strength, "keep_color": 0.0}
+                given = {n: np.array(v, np.float32) for n, v in scalars.items()}
+                painted = run(frame, {"frames": frames, **given, **ours})["painted"]
+                numbers = [torch.tensor(v) for v in scalars.values()]
+                wanted = FrameSide(model)(torch.from_numpy(frames), *numbers, theirs).numpy()
+                found.append(difference(f"{width}x{height}", strength, painted, wanted))
+    return found
+
+
+def difference(size: str, strength: float, a: NDArray[np.generic], b: Frames) -> Parity:
+    """Two paintings, uint8, held against each other."""
+    error = a.astype(float) - b
+    noise = max(float(np.square(error).mean()), 1e-6)
+    return Parity(size, strength, int(np.abs(error).max()), round(10 * np.log10(255**2 / noise), 1))
+
+
+def smooth(height: int, width: int, seed: int) -> Frames:
+    """A picture of waves with some grain, always the same, (1,H,W,3)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin(x / a + y / b) for a, b in rng.uniform(9, 60, (3, 2))]
+    grain = rng.normal(0, 8, (height, width, 3))
+    return (np.stack(waves, 2) * 100 + 128 + grain).clip(0, 255).astype(np.uint8)[None]

@@ -1,0 +1,149 @@
+"""Exports are used as others would: by plain ONNX Runtime and OpenVINO, with nothing of ours."""
+
+import copy
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnxruntime
+import openvino
+import pytest
+import torch
+from conftest import ROOT
+from safetensors.torch import save_file
+
+import models
+from engines import load_engine
+from export import parity
+from export.__main__ import main
+
+Arrays = dict[str, np.ndarray]
+SIZES = ("--sizes", "64x48", "128x96")
+
+
+@pytest.fixture(scope="module", params=["onnx", "openvino"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out: Path = tmp_path_factory.mktemp("export") / request.param
+    assert main(["compact", "--format", request.param, "-o", str(out), *SIZES]) == 0
+    return out
+
+
+def runner(folder: Path, name: str) -> Callable[[Arrays], Arrays]:
+    """A graph as a function, run by its runtime alone."""
+    if (folder / f"{name}.onnx").exists():
+        session = onnxruntime.InferenceSession(
+            str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"]
+        )
+        names = [o.name for o in session.get_outputs()]
+        return lambda inputs: dict(zip(names, session.run(None, inputs), strict=True))
+    hint = {"INFERENCE_PRECISION_HINT": "f32"}
+    graph = openvino.Core().compile_model(str(folder / f"{name}.xml"), "CPU", hint)
+    return lambda inputs: {
+        port.get_any_name(): np.array(value) for port, value in graph(inputs).items()
+    }
+
+
+def scalar(value: float) -> np.ndarray:
+    return np.array(value, np.float32)
+
+
+@pytest.mark.parametrize("style", ["mosaic", "ink"])
+def test_other_programs_paint_what_we_paint(folder: Path, style: str) -> None:
+    picture = cv2.imread(str(ROOT / f"styles/{style}.jpg"), cv2.IMREAD_COLOR_RGB)
+    picture = cv2.resize(picture, (320, 256), interpolation=cv2.INTER_AREA)
+    frame = cv2.resize(np.roll(picture, 90, 1), (192, 128), interpolation=cv2.INTER_AREA)[None]
+    code = runner(folder, "style")({"picture": picture[None]})
+    inputs = {"frames": frame, "strength": scalar(0.8), "keep_color": scalar(0), **code}
+    theirs = runner(folder, "frame")(inputs)["painted"]
+    engine = load_engine("compact", "cpu", kind="torch")
+    ours = engine(frame, engine.encode_style(picture), 0.8, False)
+    assert theirs.dtype == np.uint8
+    assert np.abs(theirs.astype(int) - ours).max() <= 1
+
+
+def test_the_manifest_says_what_is_there(folder: Path) -> None:
+    about: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    assert about["weights_sha256_16"] == models.fingerprint("compact")
+    for name, digest in about["sha256"].items():
+        assert sha256((folder / name).read_bytes()).hexdigest() == digest
+    assert {Path(n).stem for n in about["sha256"]} == {"frame", "style"}
+    assert {p["size"] for p in about["parity_with_torch"]} == {"64x48", "128x96"}
+    assert set(about["frame"]["code"]) == set(about["style"]["outputs"])
+
+
+def test_a_graph_that_paints_otherwise_is_not_exported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    honest = torch.onnx.export
+
+    def distorting(module: torch.nn.Module, *args: Any, **words: Any) -> Any:
+        # A fault of the exporter, as it would be: the graph has other weights than the model.
+        other = copy.deepcopy(module)
+        with torch.no_grad():
+            next(p for n, p in other.named_parameters() if "spread" in n).mul_(2)
+        return honest(other, *args, **words)
+
+    monkeypatch.setattr(torch.onnx, "export", distorting)
+    assert main(["compact", "-o", str(tmp_path / "out"), *SIZES]) == 1
+    said = capsys.readouterr().err
+    assert "paints another picture than torch" in said
+    assert len(said.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parity_is_strict_in_fp32_and_in_decibels_in_fp16() -> None:
+    a = np.full((1, 8, 8, 3), 100, np.uint8)
+    assert parity.difference("8x8", 1.0, a + 1, a).passes("fp32")
+    two = parity.difference("8x8", 1.0, a + 2, a)
+    assert not two.passes("fp32")
+    assert two.passes("fp16")
+    assert not parity.difference("8x8", 1.0, a + 9, a).passes("fp16")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["none"], 1, "no model 'none'"),
+        (["compact", "--format", "onyx"], 2, "did you mean onnx?"),
+        (["compact", "--sizes", "64"], 2, "WIDTHxHEIGHT"),
+        (["compact", "--precision", "fp16"], 1, "--format openvino"),
+        (["compact", "--size", "64x64"], 2, "did you mean --sizes?"),
+    ],
+)
+def test_mistakes_get_one_line(
+    words: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == code
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_exists_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "precious").touch()
+    assert main(["compact", "-o", str(tmp_path)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "precious").exists()
+
+
+def test_a_model_whose_codes_hold_pictures_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    state = models.build("adaattn", attention="softmax", width=0.0625).state_dict()
+    about = {"model": "adaattn", "model_options": '{"attention": "softmax", "width": 0.0625}'}
+    path = tmp_path / "soft.safetensors"
+    save_file({k: v.contiguous() for k, v in state.items()}, path, metadata=about)
+    assert main([str(path), "-o", str(tmp_path / "out")]) == 1
+    assert "no graph fits every style" in capsys.readouterr().err
