@@ -74,8 +74,10 @@ def load(name: str | Path) -> nn.Module:
 
 
 def weights_file(name: str | Path) -> Path:
-    """Where the weights of a model lie: of one that ships, or the file itself."""
+    """Where the weights of a model lie: of one that ships (or a part that does), or the file."""
     path = Path(name) if Path(name).suffix else FOLDER / "weights" / f"{name}.safetensors"
+    if not path.is_file() and not Path(name).suffix:
+        path = path.parent / "parts" / path.name
     if not path.is_file():
         raise ValueError(f"no model '{name}': there is {', '.join(names())}, or a weights file")
     return path

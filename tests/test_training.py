@@ -19,6 +19,7 @@ from conftest import ROOT
 from media import video
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from skimage import data
 from torch.nn import functional as F
 
 import models
@@ -380,6 +381,19 @@ def test_nearest_loss_has_the_gradient_of_the_dense_minimum() -> None:
     (dense,) = torch.autograd.grad((1 - a @ b.mT).min(2).values.mean(), x)
     (ours,) = torch.autograd.grad(nearest_loss(x, style), x)
     assert torch.allclose(dense, ours, atol=1e-6)
+
+
+def test_the_narrow_encoder_ships() -> None:
+    torch.manual_seed(0)
+    model = models.build("adaattn")
+    begin(model, "encoder=vgg_narrow")
+    shipped = load_file(models.weights_file("vgg_narrow"))
+    assert shipped.keys() == model.encoder.state_dict().keys()
+    photo = torch.from_numpy(data.astronaut()[:256, :256]).permute(2, 0, 1)[None].float() / 255
+    for features in model.encoder(photo):
+        assert 0.4 < features.mean() < 1.6
+    with pytest.raises(ValueError, match="no model 'vgg_narrow'"):
+        models.load("vgg_narrow")
 
 
 def test_half_precision_is_taken_where_the_processor_has_it() -> None:
