@@ -50,7 +50,9 @@ def write_graph(model: nn.Module, path: Path) -> None:
     with torch.inference_mode():
         code: Code = model.encode_style(torch.rand(1, 3, 64, 64))
     if not adds(code):
-        raise ValueError("its style codes hold whole pictures, so no graph fits every style")
+        raise ValueError(
+            "its style codes hold whole pictures, so no graph fits every style: only torch runs it"
+        )
     code = {name: tensor.clone() for name, tensor in code.items()}
     # Two tensors: one tensor in two places would be traced as one input.
     beside = {"strength": torch.tensor(1.0), "keep_color": torch.tensor(0.0), "code": code}

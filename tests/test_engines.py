@@ -115,7 +115,7 @@ def test_a_model_whose_codes_hold_pictures_has_no_graph(tmp_path: Path) -> None:
     about = {"model": "stya2k", "model_options": '{"width": 0.0625}'}
     state = models.build("stya2k", width=0.0625).state_dict()
     save_file({k: v.contiguous() for k, v in state.items()}, path, metadata=about)
-    with pytest.raises(ValueError, match="--engine torch"):
+    with pytest.raises(ValueError, match="only torch runs it"):
         load_engine(str(path), "cpu", kind="onnx")
     assert "hold whole pictures" in load_engine(str(path), "cpu", kind="auto").why
 
