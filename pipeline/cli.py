@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
             say(f"painting {source} to {plan.sink}: {plan.info.width}x{plan.info.height}")
             look = plan.look
             if look.engine == "auto" and not is_known(look.model, look.device, look.threads):
-                say("measuring which engine is fastest here, once for this model: about 20 s")
+                say("finding the fastest engine, once for this model: about half a minute")
             report = execute(plan, options.report)
     except StreamError as error:
         say(f"error: {error}")
