@@ -1,6 +1,6 @@
 """What engines that run an exported graph share: the style side in torch, padding, cropping."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 import cv2
@@ -13,7 +13,7 @@ from engines.graph import LEAST, MULTIPLE, write_graph
 from engines.pytorch import TorchEngine, pick_device
 
 
-class GraphEngine:
+class GraphEngine(ABC):
     """One model on the CPU, in float32; frames go through its graph, styles through torch once."""
 
     batch = 1

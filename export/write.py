@@ -27,6 +27,8 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
     target = Path(options.output or f"{Path(name).stem}_{options.format}")
     if target.exists() and not options.overwrite:
         raise ConfigError(f"{target} exists: --overwrite, or another -o")
+    if target.exists() and not (target / "manifest.json").is_file():
+        raise ConfigError(f"{target} holds no export, so it is not replaced: another -o")
     try:
         model = models.load(name)
         target.parent.mkdir(parents=True, exist_ok=True)

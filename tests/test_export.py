@@ -134,6 +134,8 @@ def test_what_exists_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     (tmp_path / "precious").touch()
     assert main(["compact", "-o", str(tmp_path)]) == 2
     assert "--overwrite" in capsys.readouterr().err
+    assert main(["compact", "-o", str(tmp_path), "--overwrite"]) == 2
+    assert "holds no export" in capsys.readouterr().err
     assert (tmp_path / "precious").exists()
 
 
