@@ -1,8 +1,9 @@
-"""A model's frame side as one ONNX graph, for frames of any size and for every style.
+"""A model as two ONNX graphs, for pictures and frames of any size.
 
-Inputs: `frames` uint8 RGB (1,H,W,3), sides whole multiples of MULTIPLE, two of them at least;
-`strength` and `keep_color`, float scalars; and the tensors of a style code by their names. Output:
-`painted` like `frames`. What the engines around it do without it: pad and crop.
+`style`: `picture` uint8 RGB (1,H,W,3), sized as by models.pictures.style_sized -> the tensors of
+its code by their names. `frame`, one for every style: `frames` uint8 RGB (1,H,W,3), sides whole
+multiples of MULTIPLE, two of them at least; `strength` and `keep_color`, float scalars; and the
+tensors of a code -> `painted` like `frames`. What the engines around it do: pad and crop.
 """
 
 import logging
@@ -14,10 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from engines.pytorch import LUMA
+from engines.runtime import LEAST, MULTIPLE
 from models.styles import Code
 
-MULTIPLE = 16
-LEAST = 2
 SIDE = 256
 """px, of the example that the graph is traced with."""
 MOST = 1024
@@ -40,20 +40,41 @@ class FrameSide(nn.Module):
         return (out.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
+class StyleSide(nn.Module):
+    """What happens to a style: from the bytes of a picture to its code, in the order of names."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.model.encode_style(picture.permute(0, 3, 1, 2).float() / 255).values())
+
+
 def adds(code: Code) -> bool:
     """Whether codes of this model have one shape for every style: only then does one graph do."""
     return not any(name.endswith(".share") for name in code)
 
 
-def write_graph(model: nn.Module, path: Path) -> None:
-    """Trace the model and write its graph. ValueError: its codes have no fixed shape."""
+def example(model: nn.Module) -> Code:
+    """A code of this model. ValueError: its codes have no fixed shape."""
     with torch.inference_mode():
         code: Code = model.encode_style(torch.rand(1, 3, 64, 64))
     if not adds(code):
         raise ValueError(
             "its style codes hold whole pictures, so no graph fits every style: only torch runs it"
         )
-    code = {name: tensor.clone() for name, tensor in code.items()}
+    return {name: tensor.clone() for name, tensor in code.items()}
+
+
+def write_style(model: nn.Module, path: Path) -> None:
+    """Trace the style side and write its graph."""
+    trace(StyleSide(model), path, {}, ["picture"], list(example(model)))
+
+
+def write_frame(model: nn.Module, path: Path) -> None:
+    """Trace the frame side and write its graph."""
+    code = example(model)
     # Two tensors: one tensor in two places would be traced as one input.
     beside = {"strength": torch.tensor(1.0), "keep_color": torch.tensor(0.0), "code": code}
     names = ["frames", "strength", "keep_color", *code]

@@ -6,7 +6,7 @@ from torch import Tensor
 
 import models
 from engines import Arrays, Frames
-from models import styles
+from models import mixing, styles
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -23,9 +23,7 @@ class TorchEngine:
         if threads:
             torch.set_num_threads(threads)
         self.device = pick_device(device)
-        network = models.load(model)
-        self.min_side: int = network.min_side
-        self.model = network.to(self.device, memory_format=torch.channels_last)
+        self.model = models.load(model).to(self.device, memory_format=torch.channels_last)
         self.batch = 1 if self.device.type == "cpu" else 8
         self.fingerprint = f"{model} torch {torch.__version__} {self.device} float32"
 
@@ -39,7 +37,7 @@ class TorchEngine:
     @torch.inference_mode()
     def mix(self, codes: list[Code], weights: list[float]) -> Code:
         """The weighted sum of codes."""
-        return styles.mix(codes, weights)
+        return mixing.mix(codes, weights)
 
     @torch.inference_mode()
     def __call__(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:

@@ -1,20 +1,23 @@
-"""What engines that run an exported graph share: the style side in torch, padding, cropping."""
+"""What engines that run exported graphs share. torch is imported only to make the graphs."""
 
 from abc import ABC, abstractmethod
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 import models
 from engines import Arrays, Frames, cache
-from engines.graph import LEAST, MULTIPLE, write_graph
-from engines.pytorch import TorchEngine, pick_device
+from models import mixing, pictures
+
+MULTIPLE = pictures.MULTIPLE
+LEAST = 2
+"""multiples a side"""
 
 
 class GraphEngine(ABC):
-    """One model on the CPU, in float32; frames go through its graph, styles through torch once."""
+    """One model on the CPU, in float32."""
 
     batch = 1
     why = ""
@@ -22,35 +25,34 @@ class GraphEngine(ABC):
 
     def __init__(self, model: str, device: str = "auto", threads: int | None = None) -> None:
         """ValueError: another device than the CPU, or a model without a graph for every style."""
-        if pick_device(device).type != "cpu":
+        if device not in ("auto", "cpu"):
             raise ValueError(f"{self.runtime} runs on the CPU: --device cpu or --engine torch")
-        self._torch = TorchEngine(model, "cpu", threads)
-        self.min_side = self._torch.min_side
         self.fingerprint = f"{model} {self.runtime} cpu float32"
-        self._load(self._graph(model), threads)
-
-    def _graph(self, model: str) -> Path:
-        version = torch.__version__.split("+")[0]
-        about = [Path(model).stem, models.fingerprint(model), cache.code_version()]
-        name = "-".join([*about, f"torch{version}.onnx"])
-        return cache.obtain(name, lambda path: write_graph(self._torch.model, path))
+        self._threads = threads
+        self._style_graph = graph(model, "style")
+        self._load(graph(model, "frame"))
 
     @abstractmethod
-    def _load(self, graph: Path, threads: int | None) -> None:
-        """Make the graph ready to run."""
+    def _load(self, graph: Path) -> None:
+        """Make the graph of the frame side ready to run."""
 
     @abstractmethod
-    def _run(self, inputs: dict[str, np.ndarray]) -> Frames:
-        """All inputs by name -> the output."""
+    def _paint(self, inputs: dict[str, np.ndarray]) -> Frames:
+        """All inputs of the frame side by name -> its output."""
+
+    @abstractmethod
+    def _encode(self, graph: Path, picture: Frames) -> Arrays:
+        """Run the graph of the style side, once, on a picture (1,H,W,3)."""
 
     def encode_style(self, style: Frames | Arrays) -> Arrays:
         """A style picture (H,W,3), or the arrays of a saved code -> its code."""
-        return {name: t.numpy() for name, t in self._torch.encode_style(style).items()}
+        if isinstance(style, dict):
+            return style
+        return self._encode(self._style_graph, pictures.style_sized(style)[None])
 
     def mix(self, codes: list[Arrays], weights: list[float]) -> Arrays:
         """The weighted sum of codes."""
-        held = [self._torch.encode_style(code) for code in codes]
-        return {name: t.numpy() for name, t in self._torch.mix(held, weights).items()}
+        return mixing.mix(codes, weights)
 
     def __call__(self, frames: Frames, code: Arrays, strength: float, keep_color: bool) -> Frames:
         """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness."""
@@ -59,8 +61,21 @@ class GraphEngine(ABC):
             "keep_color": np.array(keep_color, np.float32),
         }
         h, w = frames.shape[1:3]
-        painted = [self._run({"frames": pad(f)[None], **about, **code})[0] for f in frames]
+        painted = [self._paint({"frames": pad(f)[None], **about, **code})[0] for f in frames]
         return np.stack([p[:h, :w] for p in painted])
+
+
+def graph(model: str, side: str) -> Path:
+    """The graph of the `style` or the `frame` side, from the cache; made there when missing."""
+
+    def write(path: Path) -> None:
+        from engines import graph
+
+        {"style": graph.write_style, "frame": graph.write_frame}[side](models.load(model), path)
+
+    about = [Path(model).stem, models.fingerprint(model), cache.code_version()]
+    torch_version = version("torch").split("+")[0]
+    return cache.obtain("-".join([*about, f"torch{torch_version}", f"{side}.onnx"]), write)
 
 
 def pad(frame: Frames) -> Frames:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from engines import Frames
 from engines.graph import FrameSide
 from engines.runtime import pad
-from models.styles import STYLE_SIDE
+from models.pictures import STYLE_SIDE
 
 Run = Callable[[Path, dict[str, NDArray[np.generic]]], dict[str, NDArray[np.generic]]]
 LEVELS = 1

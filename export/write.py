@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 import models
-from engines.graph import LEAST, MULTIPLE, write_graph
+from engines.graph import write_frame, write_style
+from engines.runtime import LEAST, MULTIPLE
 from export.formats import FORMATS
 from export.options import ExportOptions
 from export.parity import Parity, compare
-from export.style import write_style_graph
 from pipeline.errors import ConfigError, EngineError
 
 RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
@@ -47,8 +47,8 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
 def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions) -> list[Parity]:
     """Both graphs and the manifest. EngineError: they paint another picture."""
     convert, run = FORMATS[options.format]
-    write_graph(model, folder / "frame.onnx")
-    write_style_graph(model, folder / "style.onnx")
+    write_frame(model, folder / "frame.onnx")
+    write_style(model, folder / "style.onnx")
     frame, style = (convert(folder / f"{n}.onnx", options.precision) for n in ("frame", "style"))
     parity = compare(model, run, style, frame, options.sizes)
     failed = [p for p in parity if not p.passes(options.precision)]

@@ -26,6 +26,7 @@ PARTS = {
     "color",
     "decoder",
     "import_published",
+    "mixing",
     "padding",
     "pictures",
     "styles",

@@ -3,7 +3,8 @@
 The published attention (AdaAttN, ICCV 2021, eq. 3-6, cosine variant of section 3.4) weighs every
 style position j for every content position i with `1 + cos(q_i, k_j)` and takes the weighted mean
 M and standard deviation S of the style values. Because the weight is an inner product, M and S need
-only a handful of sums over style positions. The sums are exact, have a fixed size and add.
+only a handful of sums over style positions. The sums are exact, have a fixed size and add
+(mixing.py).
 """
 
 import functools
@@ -77,34 +78,3 @@ def attend(
     deviation = (second - first.square()).clamp_min(0) + epsilon
     mean = first + s["mean"][..., None]
     return mean.view(b, -1, h, w), deviation.sqrt().view(b, -1, h, w)
-
-
-def mix(summaries: list[Summary], weights: list[float]) -> Summary:
-    """Weighted sum of summaries: the summary of the pictures laid side by side in those shares."""
-    mean = weighted([s["mean"] for s in summaries], weights)
-    parts = [recentre(s, mean) for s in summaries]
-    return {"mean": mean} | {
-        name: weighted([p[name] for p in parts], weights) for name in parts[0] if name != "mean"
-    }
-
-
-def recentre(s: Summary, centre: Tensor) -> Summary:
-    """The same averages with the values centred on `centre` (B,C) instead of their own mean.
-
-    Exact, by expanding (v + shift)^2.
-    """
-    shift = s["mean"] - centre
-    row = shift[:, None]
-    return {
-        "square": s["square"] + shift.square(),
-        "key": s["key"],
-        "key_value": s["key_value"] + s["key"][..., None] * row,
-        "key_square": s["key_square"]
-        + 2 * row * s["key_value"]
-        + s["key"][..., None] * row.square(),
-    }
-
-
-def weighted(tensors: list[Tensor], weights: list[float]) -> Tensor:
-    """Sum of weights[i] * tensors[i]."""
-    return torch.stack([w * t for w, t in zip(weights, tensors, strict=True)]).sum(0)

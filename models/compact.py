@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from models import attention
 from models.color import recolor, second_moments
+from models.mixing import select
 from models.padding import pad
-from models.styles import select
 
 WIDTHS = (24, 48, 96, 128)
 KEYS = (48, 64, 96)

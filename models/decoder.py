@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.mixing import parts
 from models.padding import pad
-from models.styles import Code, parts
+from models.styles import Code
 from models.vgg import Encoder, convolve, start, widths
 
 Inputs = Callable[[list[Tensor], int], tuple[Tensor, ...]]

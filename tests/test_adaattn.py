@@ -18,7 +18,7 @@ from torch.nn import functional as F
 import models
 from models import adaattn
 from models.adaattn import AdaAttN
-from models.styles import mix, parts
+from models.mixing import mix, parts
 
 SMALL = {0.0: 1e-5, 30.0: 1e-4}
 """Error allowed to values of an offset: one part in a million."""

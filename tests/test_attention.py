@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import attention
+from models import attention, mixing
 
 
 def dense(q: Tensor, k: Tensor, v: Tensor, weights: Tensor, floor: float) -> tuple[Tensor, Tensor]:
@@ -37,7 +37,7 @@ def test_linear_form_is_exact(offset: float) -> None:
 def test_mixed_summaries_are_the_summary_of_both_pictures() -> None:
     (k1, v1), (k2, v2) = random_style(1, (4, 5), 3.0), random_style(2, (6, 3), -2.0)
     query = attention.unit(torch.randn(2, 16, 5, 6, generator=torch.Generator().manual_seed(3)))
-    mixed = attention.mix([attention.summarise(k1, v1), attention.summarise(k2, v2)], [0.3, 0.7])
+    mixed = mixing.summaries([attention.summarise(k1, v1), attention.summarise(k2, v2)], [0.3, 0.7])
     mean, deviation = attention.attend(query, mixed)
     weights = torch.cat([torch.full((20,), 0.3 / 20), torch.full((18,), 0.7 / 18)])
     k = torch.cat([k1.flatten(2), k2.flatten(2)], 2)

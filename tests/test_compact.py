@@ -9,7 +9,7 @@ from torch import Tensor
 
 import models
 from models.color import recolor, second_moments
-from models.styles import mix
+from models.mixing import mix
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from test_vgg import (
 from torch import Tensor
 
 import models
+from models.mixing import mix, parts
 from models.stya2k import A2K, PATCHES
-from models.styles import mix, parts
 
 
 def norm(x: Tensor) -> Tensor:

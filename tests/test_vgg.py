@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import models
+from models.mixing import mix
 from models.padding import pad
-from models.styles import mix
 from models.vgg import Encoder, mean_variance_norm, stacked_key
 
 # The maps here are small: a second thread would only wait for a busy machine.

@@ -55,10 +55,12 @@ class LossNetwork(nn.Module):
         for name, tensor in aux.items():
             self.register_buffer(name.replace(".", "_"), tensor.float())
 
-    def forward(self, x: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """Features of the named layers ("1_1" ... "5_4"), in the precision of the network."""
-        shallow = [n for n in layers if n in self.true.names]
-        rest = [n for n in layers if n not in self.true.names]
+    def forward(self, x: Tensor, layers: Iterable[str], coarse: bool = False) -> dict[str, Tensor]:
+        """Features of the named layers ("1_1" ... "5_4"), in the precision of the network;
+        `coarse`: all of them from the distilled network, which is several times faster."""
+        layers = list(layers)
+        shallow = [] if coarse else [n for n in layers if n in self.true.names]
+        rest = [n for n in layers if n not in shallow]
         x = x.to(self.true.w1_1.dtype)
         maps = self.true(self._normalise(x), shallow) if shallow else {}
         if rest:
@@ -74,6 +76,9 @@ class LossNetwork(nn.Module):
     def _deep(self, x: Tensor, layers: list[str]) -> dict[str, Tensor]:
         if self.deep is None:
             raise ValueError(f"the loss network ends before relu{layers[0]}: give the deep weights")
+        for name in layers:
+            if not hasattr(self, f"conv{name}_aux_weight"):
+                raise ValueError(f"the distilled network has no relu{name}: leave it out")
         maps = self.deep(F.conv2d(x, self.conv0_weight, self.conv0_bias), layers)
         return {
             n: F.relu(
@@ -85,16 +90,23 @@ class LossNetwork(nn.Module):
         }
 
     @torch.no_grad()
-    def calibrate(self, photographs: Iterable[Tensor], layers: list[str]) -> None:
-        """Rescale the weights so that each layer's mean activation over the photographs is 1.
+    def calibrate(
+        self, photographs: Iterable[Tensor], layers: list[str], coarse: bool = False
+    ) -> None:
+        """Rescale the weights so that each layer's mean activation over the photographs is 1, those
+        of the distilled network (`coarse`: of all layers) too.
 
         ReLU and pooling commute with positive factors, so nothing has to be divided later.
         """
-        sums = dict.fromkeys(layers, 0.0)
+        true = [n for n in layers if n in self.true.names]
+        distilled = layers if coarse else [n for n in layers if n not in true]
+        sums, deep = dict.fromkeys(true, 0.0), dict.fromkeys(distilled, 0.0)
         count = 0
         for picture in photographs:
-            for name, m in self(picture, layers).items():
+            for name, m in self(picture, true).items():
                 sums[name] += m.float().mean().item()
+            for name, m in self(picture, distilled, coarse=True).items():
+                deep[name] += m.float().mean().item()
             count += 1
         before = 1.0
         for name in self.true.names:
@@ -102,9 +114,9 @@ class LossNetwork(nn.Module):
             getattr(self.true, f"w{name}").mul_(scale / before)
             getattr(self.true, f"b{name}").mul_(scale)
             before = scale
-        for name in set(layers) - set(self.true.names):
+        for name, total in deep.items():
             for part in ("weight", "bias"):
-                getattr(self, f"conv{name}_aux_{part}").mul_(count / sums[name])
+                getattr(self, f"conv{name}_aux_{part}").mul_(count / total)
 
 
 def load_loss_network(vgg: str, deep: str | None = None) -> LossNetwork:

@@ -62,7 +62,7 @@ def content_loss(x: Tensor, content: Tensor) -> Tensor:
     return (standardise(x) - standardise(content)).square().mean(dtype=torch.float32)
 
 
-def nearest_loss(x: Tensor, style: Tensor, limit: int = 1024) -> Tensor:
+def nearest_loss(x: Tensor, style: Tensor, limit: int = 512) -> Tensor:
     """Mean cosine distance of each position to the nearest position of the style (NNST, eq. 2).
 
     Both centred on the style's mean. Of larger maps, `limit` positions each are drawn at random.

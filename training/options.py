@@ -61,6 +61,7 @@ class TrainingOptions(RunOptions):
     clips: list[str] = option([], "folders of videos, for pairs of frames", metavar="DIR")
     clip_memory_mb: int = option(1024, "MB of their frames that are kept", least=1)
     apart: int = option(4, "frames from one of a pair to the other, at most", least=1)
+    coarse_steps: int = option(0, "first steps judged by --deep alone: faster, coarser", least=0)
     pairs: int = option(1, "photographs of a batch that are painted a second time", least=1)
     content_layers: dict[str, float] = shares(at_2_1=0.3, at_3_1=0.5, at_3_4=0.5, at_4_1=1.0)
     style_layers: dict[str, float] = shares("1_1", "2_1", "3_1", "3_4", "4_1", "5_1")

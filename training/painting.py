@@ -121,8 +121,9 @@ class Painting:
         self.content = data.Pictures(frames or data.read(o.content, o.short_side))
         self.style = data.Pictures(data.read(o.style, o.short_side))
         self.network = load_loss_network(o.vgg, o.deep).to(device)
+        self.coarse_steps = o.coarse_steps if o.deep else 0
         survey = (x.to(device) for x in self.content.survey(o.batch, o.side))
-        self.network.calibrate(survey, self._layers(TERMS))
+        self.network.calibrate(survey, self._layers(TERMS), self.coarse_steps > 0)
         self.network.to(dtype(o.precision, device))
 
     def _check(self) -> None:
@@ -168,7 +169,8 @@ class Painting:
             same = None
         with self._autocast():
             painted, again, back = module(style, first, view, same, strength)
-        terms = self._feature_terms(painted, first, style, again, view)
+        coarse = step < self.coarse_steps
+        terms = self._feature_terms(painted, first, style, again, view, coarse)
         if back is not None:
             terms["identity"] = (back - same).abs().mean()
         if grid is not None:
@@ -201,14 +203,15 @@ class Painting:
         style: Tensor,
         again: Tensor | None,
         view: Tensor | None,
+        coarse: bool,
     ) -> dict[str, Tensor]:
         n, pair = len(painted), "similarity" in self.weights
         views = [view] if view is not None and pair else []
         agains = [again] if again is not None and pair else []
         with torch.no_grad():
-            kept = self.network(torch.cat([content, *views]), self._layers(OF_CONTENT))
-            wanted = self.network(style, self._layers(OF_STYLE))
-        have = self.network(torch.cat([painted, *agains]), self._layers(TERMS))
+            kept = self.network(torch.cat([content, *views]), self._layers(OF_CONTENT), coarse)
+            wanted = self.network(style, self._layers(OF_STYLE), coarse)
+        have = self.network(torch.cat([painted, *agains]), self._layers(TERMS), coarse)
         seen = Seen(
             painted={name: x[:n] for name, x in have.items()},
             content={name: x[:n] for name, x in kept.items()},
