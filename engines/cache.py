@@ -43,9 +43,10 @@ def obtain(name: str, make: Callable[[Path], None]) -> Path:
 
 @functools.cache
 def code_version() -> str:
-    """Changes with the code that graphs are traced from: 16 hexadecimal digits."""
+    """Changes with the code that makes what lies here: 16 hexadecimal digits."""
     here = Path(__file__).parent
-    sources = [*sorted((here.parent / "models").glob("*.py")), here / "graph.py"]
+    own = (here / name for name in ("choice.py", "graph.py"))
+    sources = [*sorted((here.parent / "models").glob("*.py")), *own]
     return sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 

@@ -28,17 +28,23 @@ CLOSE = 1
 
 def choose(model: str, device: str, threads: int | None) -> Engine:
     """The engine, with what was measured in its `why`."""
+    found = known(model, device, threads)
+    engine = make_engine(found["engine"], model, device, threads)
+    engine.why = found["why"]
+    return engine
+
+
+def known(model: str, device: str, threads: int | None) -> dict[str, Any]:
+    """The choice: `engine`, `why`, and where it was measured `frame_ms` at SIDE x SIDE."""
     make = partial(measure, model, device, threads)
     try:
-        result = json.loads(cache.obtain(record(model, device, threads), make).read_text())
+        found: dict[str, Any] = json.loads(
+            cache.obtain(record(model, device, threads), make).read_text()
+        )
     except OSError as error:
-        result = {
-            "engine": "torch",
-            "why": f"engine torch: the cache cannot be written ({error.strerror})",
-        }
-    engine = make_engine(result["engine"], model, device, threads)
-    engine.why = result["why"]
-    return engine
+        why = f"engine torch: the cache cannot be written ({error.strerror})"
+        found = {"engine": "torch", "why": why}
+    return found
 
 
 def is_known(model: str, device: str, threads: int | None) -> bool:
@@ -95,7 +101,7 @@ def measure(model: str, device: str, threads: int | None, path: Path) -> None:
     others = [f"{kind} {ms:.0f}" for kind, ms in times.items() if kind != best]
     why = f"engine {best}: {times[best]:.0f} ms a frame at {SIDE}x{SIDE}"
     why += f" ({', '.join([*others, *refused])})" if others or refused else ""
-    path.write_text(json.dumps({"engine": best, "why": why}))
+    path.write_text(json.dumps({"engine": best, "why": why, "frame_ms": times[best]}))
 
 
 def scene() -> tuple[Frames, Frames]:

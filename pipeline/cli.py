@@ -19,6 +19,7 @@ EPILOG = """examples:
   python run_stream.py clip.mp4 --style a.jpg:0.7 --style b.jpg:0.3 --strength 0.8 -o out.mp4
   python run_stream.py frames/ --style styles/ink.jpg --fps 24 -o painted/
   python run_stream.py test:size=512x512,frames=100 --model identity -o null:
+  python run_stream.py doctor      what this machine has, what works on it, what to use
 
 exit codes: 0 done, 1 failed or the input was damaged, 2 bad usage, 3 source lost, 130 interrupted
 """
@@ -45,7 +46,11 @@ def parse(arguments: list[str]) -> tuple[str, StreamOptions]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one job; every failure is one line on standard error."""
+    """Run one job, or the doctor; every failure is one line on standard error."""
+    if arguments == ["doctor"]:
+        from pipeline import doctor
+
+        return doctor.main()
     try:
         source, options = parse(arguments)
         with planned(source, options) as plan:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import av
+import av.logging
 from av.container import InputContainer
 from av.error import DecoderNotFoundError, FFmpegError
 from av.stream import Disposition
@@ -153,6 +154,20 @@ def open_media(
             metadata_errors="replace",
             timeout=timeout_s,
         )
+
+
+def camera_log(path: str) -> list[str]:
+    """What FFmpeg says about the modes of a camera: it tells them only through its log."""
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        with av.logging.Capture() as messages:
+            av.open(path, format="v4l2", options={"list_formats": "all"}).close()
+    except FFmpegError:
+        pass  # it gives up once it has told them
+    finally:
+        av.logging.set_level(before)
+    return [text for _, _, text in messages]
 
 
 def video_of(container: InputContainer, text: str) -> VideoStream:
