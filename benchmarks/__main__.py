@@ -2,13 +2,14 @@
 
 import sys
 
-from benchmarks import attention, memory, stream, transport
+from benchmarks import attention, engines, memory, stream, transport
 
 ALL = {
     "stream": stream.measure,
     "transport": transport.measure,
     "memory": memory.measure,
     "attention": attention.measure,
+    "engines": engines.measure,
 }
 
 
@@ -18,7 +19,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"no benchmark {', '.join(unknown)}: there is {', '.join(ALL)}", file=sys.stderr)
         return 2
-    print(f"{'figure':58}{'measured':>12}  {'wanted'}")
+    print(f"{'figure':58}{'measured':>12}  {'wanted, or what else was measured'}")
     for name in names or ALL:
         for row in ALL[name]():
             print(f"{row.figure:58}{row.value:>12.3g}  {row.wanted}", flush=True)

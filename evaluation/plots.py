@@ -68,6 +68,13 @@ def bars(groups: dict[str, dict[str, float]], inks: dict[str, str], y_title: str
     return svg(frame + "".join(parts))
 
 
+def key(inks: dict[str, str]) -> str:
+    """Names in their colours, for a plot that stands alone."""
+    place = (LEFT + 90 * i for i in range(len(inks)))
+    named = zip(place, inks.items(), strict=True)
+    return "".join(text(x, 12, name, "start", f'fill="{ink}"') for x, (name, ink) in named)
+
+
 def axes(points: Points, x_title: str, y_title: str, x_ticks: bool = True) -> tuple[Place, str]:
     """A function from values to places, and the SVG of axes that hold all points and zero on y."""
     xs, ys = [p[0] for p in points] or [0.0], [p[1] for p in points] or [0.0]
@@ -109,4 +116,5 @@ def text(x: float, y: float, words: str, anchor: str, more: str = "") -> str:
 
 
 def svg(content: str) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{content}</svg>'
+    where = 'xmlns="http://www.w3.org/2000/svg" font-family="sans-serif" font-size="12"'
+    return f'<svg {where} viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{content}</svg>'

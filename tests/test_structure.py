@@ -16,7 +16,7 @@ ALLOWED = {
     "training": {"models", "engines", "pipeline"},
     "evaluation": {"models", "engines", "pipeline", "training"},
     "export": {"models", "engines", "pipeline"},
-    "benchmarks": {"models", "engines", "pipeline"},
+    "benchmarks": {"models", "engines", "pipeline", "evaluation"},
     "demo": {"pipeline"},
 }
 # Heavy libraries and the only places that may name them.
