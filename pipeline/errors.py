@@ -3,8 +3,13 @@
     StreamError                      exit 1
     |- ConfigError                   exit 2   an option, style or config that makes no sense
     |- SourceError                   exit 1
-    |  |- SourceInvalid              exit 1   not there, not readable, no video in it, damaged
-    |  `- SourceLost                 exit 3   was there and went away for good
+    |  |- SourceInvalid              exit 1   not readable, no video in it, damaged
+    |  |  |- SourceMissing           exit 1   there is nothing of that name
+    |  |  |- SourceForbidden         exit 1   wants a user and a password, or another one
+    |  |  `- CodecUnknown            exit 1   this FFmpeg cannot decode it
+    |  `- SourceLost                 exit 3   a live input that went away for good
+    |     |- SourceRefused           exit 3   nobody listens at that address
+    |     `- SourceSilent            exit 3   somebody listens, and sends nothing in time
     |- EngineError                   exit 1   weights, device or runtime of a model
     |- SinkError                     exit 1   cannot be written: exists, no codec, disk full
     `- StageFailed                   exit 1   a stage died or hung again and again, or raised
@@ -34,10 +39,30 @@ class SourceInvalid(SourceError):
     """The input is missing, unreadable, empty, damaged or holds no video. Trying again is vain."""
 
 
+class SourceMissing(SourceInvalid):
+    """There is nothing of that name."""
+
+
+class SourceForbidden(SourceInvalid):
+    """The server wants a user and a password, or other ones."""
+
+
+class CodecUnknown(SourceInvalid):
+    """This FFmpeg has no decoder for the video."""
+
+
 class SourceLost(SourceError):
-    """A live input went away for good."""
+    """A live input is not there, or went away for good."""
 
     exit_code = 3
+
+
+class SourceRefused(SourceLost):
+    """Nobody listens at that address."""
+
+
+class SourceSilent(SourceLost):
+    """Somebody listens, but sends nothing in time."""
 
 
 class EngineError(StreamError):

@@ -65,4 +65,6 @@ class StreamInfo:
     media_start_s: float = 0.0
     """Time in `media` that is time 0 of the frames."""
     media_end_s: float | None = None
+    live: bool = False
+    """Goes on whether its frames are taken or not, without a known end."""
     """Time in `media` where the frames end, when cut short."""

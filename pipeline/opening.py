@@ -7,16 +7,33 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import av
 import av.logging
 from av.container import InputContainer
-from av.error import DecoderNotFoundError, FFmpegError
+from av.error import (
+    DecoderNotFoundError,
+    ExitError,
+    FFmpegError,
+    HTTPForbiddenError,
+    HTTPNotFoundError,
+    HTTPUnauthorizedError,
+    ProtocolNotFoundError,
+)
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from pipeline.errors import SourceError, SourceInvalid, SourceLost
+from pipeline.errors import (
+    CodecUnknown,
+    SourceError,
+    SourceForbidden,
+    SourceInvalid,
+    SourceLost,
+    SourceMissing,
+    SourceRefused,
+    SourceSilent,
+)
 
 MAX_PIXELS = 33_200_000
 MAX_SIDE_PX = 16_384
@@ -55,7 +72,7 @@ PROTOCOLS = {
 """What a URL of each scheme may open, itself included."""
 
 _MAPPED = (FFmpegError, OSError, IndexError, UnicodeDecodeError, MemoryError, ValueError)
-_GONE = {errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EPIPE}
+_REFUSED = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
 
 
 def scheme_of(text: str) -> str:
@@ -69,21 +86,35 @@ def shown(text: str) -> str:
     if "://" not in text or scheme_of(text) == "file":
         return text
     scheme, _, rest = text.partition("://")
-    rest = re.split(r"[?#]", _without_user(rest))[0]
+    rest = re.split(r"[?#]", _split_user(rest)[1])[0]
     host, _, path = rest.partition("/")
     if scheme.lower().startswith("rtmp") and "/" in path:
         path = path.rsplit("/", 1)[0] + "/..."
     return f"{scheme}://{host}" + (f"/{path}" if path else "")
 
 
-def _without_user(rest: str) -> str:
-    """What follows user:password@, even where the password holds / ? # or @ as they are."""
+def _split_user(rest: str) -> tuple[str, str]:
+    """What follows `scheme://` -> user:password and the rest, also where the password holds / ? #
+    or @ as they are. Where that is in doubt, as much as possible counts as password."""
     authority = re.split(r"[/?#]", rest)[0]
-    if "@" in authority:
-        return rest[authority.rindex("@") + 1 :]
-    port = authority.rpartition(":")[2]
-    odd_port = ":" in authority and not port.isdigit() and not authority.endswith("]")
-    return rest.rpartition("@")[2] if odd_port and "@" in rest else rest
+    end, tail = authority.rfind("@"), rest[len(authority) :]
+    is_host = re.fullmatch(r"(\[[^]]*\]|[^:]*)(:\d+)?", authority[end + 1 :])
+    if "@" in tail and (end >= 0 or not is_host):
+        end = rest.rfind("@")
+    return (rest[:end], rest[end + 1 :]) if end >= 0 else ("", rest)
+
+
+def _quoted(text: str) -> str:
+    """A URL whose user and password are percent-encoded, as FFmpeg wants them; what is already
+    stays."""
+    scheme, colon, rest = text.partition("://")
+    user, rest = _split_user(rest)
+    if not user:
+        return text
+    if re.search(r"@[^@]*/", user):
+        raise SourceInvalid(f"{shown(text)}: which @ ends the password? write others as %40")
+    name, mark, word = user.partition(":")
+    return f"{scheme}{colon}{quote(unquote(name), '')}{mark}{quote(unquote(word), '')}@{rest}"
 
 
 @contextmanager
@@ -99,24 +130,40 @@ def mapped(text: str) -> Iterator[None]:
 
 def _as_source_error(text: str, error: Exception) -> SourceError:
     name = shown(text)
-    code = getattr(error, "errno", None)
-    if scheme_of(text) not in ("", "file") and (code in _GONE or isinstance(error, TimeoutError)):
-        return SourceLost(f"{name} does not answer; is the address right and the sender running?")
+    if scheme_of(text) not in ("", "file") and (found := _as_network_error(name, error)):
+        return found
     if isinstance(error, PermissionError):
         return SourceInvalid(f"{name} may not be read: check its permissions")
     if isinstance(error, DecoderNotFoundError):
-        return SourceInvalid(f"{name} uses a codec this FFmpeg cannot decode; convert it first")
+        return CodecUnknown(f"{name} uses a codec this FFmpeg cannot decode; convert it first")
     if isinstance(error, (MemoryError, av.error.MemoryError)):
         return SourceInvalid(f"{name} asks for more memory than there is; it may be damaged")
     why = getattr(error, "strerror", None) or type(error).__name__
     return SourceInvalid(f"{name} is not a video this program can read ({why})")
 
 
+def _as_network_error(name: str, error: Exception) -> SourceError | None:
+    code = getattr(error, "errno", None)
+    if code in _REFUSED:
+        return SourceRefused(f"{name} refuses: is the address right and the sender running?")
+    if isinstance(error, (HTTPUnauthorizedError, HTTPForbiddenError)):
+        return SourceForbidden(f"{name} wants another user and password (scheme://user:word@host)")
+    if isinstance(error, HTTPNotFoundError):
+        return SourceMissing(f"{name} is not there; check the path behind the host")
+    if isinstance(error, ProtocolNotFoundError):
+        return SourceInvalid(f"{name}: this FFmpeg does not know that protocol")
+    if isinstance(error, (ExitError, TimeoutError)):
+        return SourceSilent(f"{name} sends nothing; is the sender running?")
+    if isinstance(error, (OSError, ValueError)):
+        return SourceLost(f"{name} sends nothing that can be read; is it the right address?")
+    return None
+
+
 def _local(text: str) -> str:
     """A path as the one spelling that FFmpeg takes for nothing but a file."""
     path = Path(text.removeprefix("file:"))
     if not path.exists():
-        raise SourceInvalid(f"{text} does not exist; check the spelling of the path")
+        raise SourceMissing(f"{text} does not exist; check the spelling of the path")
     if path.is_dir():
         raise SourceInvalid(f"{text} is a folder; give a video file, or a folder of pictures")
     if not os.access(path, os.R_OK):
@@ -130,15 +177,16 @@ def open_media(
     text: str,
     form: str | None = None,
     options: dict[str, str] | None = None,
-    timeout_s: float | None = None,
+    timeout_s: float | tuple[float, float] | None = None,
 ) -> InputContainer:
-    """Opens a file or URL within the limits, or raises SourceInvalid or SourceLost."""
+    """Opens a file or URL within the limits, or raises SourceInvalid or SourceLost. `timeout_s`: of
+    everything, or of opening and of each read."""
     scheme = scheme_of(text) or "file"
     if scheme not in PROTOCOLS or (scheme != "file" and not urlsplit(text).netloc):
         raise SourceInvalid(
             f"{shown(text)}: no such kind of input; known are {', '.join(PROTOCOLS)}"
         )
-    url = _local(text) if scheme == "file" else text
+    url = _local(text) if scheme == "file" else _quoted(text)
     limits = {
         "protocol_whitelist": PROTOCOLS[scheme],
         "format_whitelist": form or FORMATS,
@@ -178,7 +226,7 @@ def video_of(container: InputContainer, text: str) -> VideoStream:
         raise SourceInvalid(f"{shown(text)} holds {_content(container)} but no video")
     decodable = [s for s in streams if s.codec_context is not None]
     if not decodable:
-        raise SourceInvalid(
+        raise CodecUnknown(
             f"{shown(text)} uses a codec this FFmpeg cannot decode; convert it first"
         )
     stream = decodable[0]

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import models
 from engines import KINDS
 from pipeline.errors import ConfigError
 from pipeline.mask import Mask
+from pipeline.opening import shown
 from pipeline.options import nearest, option
 from pipeline.run import Plan
 from pipeline.sinks import SinkOptions, prepare
@@ -62,6 +63,10 @@ class StreamOptions:
     preserve_color: bool = option(False, "keep the input's colours, paint only light and strokes")
     start: float | None = option(None, "begin here: seconds or m:s", parse=seconds, metavar="TIME")
     end: float | None = option(None, "end here: seconds or m:s", parse=seconds, metavar="TIME")
+    wait_for_source: bool = option(False, "try again while a live input is not there yet")
+    connect_attempts: int | None = option(
+        None, "give a live input up after so many failures in a row; default: never", least=1
+    )
     fps: Fraction | None = option(
         None, "frames a second of the output; default: the input's own times", parse=rate
     )
@@ -91,12 +96,22 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
     check_options(options)
     styles = [read_style(text, options.model) for text in options.style]
     look = make_look(options, styles)
-    source_options = SourceOptions(options.size, options.start, options.end, options.fps)
+    source_options = SourceOptions(
+        options.size,
+        options.start,
+        options.end,
+        options.fps,
+        options.wait_for_source,
+        options.connect_attempts,
+    )
     output = options.output or default_output(source, options)
     sink_options = SinkOptions(
         options.codec, options.quality, not options.no_audio, options.overwrite
     )
     with open_source(source, source_options) as opened:
+        if opened.info.live:
+            check_live(options)
+            source_options = replace(source_options, known=opened.info)
         prepare(output, sink_options, source)
         notices = [s.notice for s in styles if s.notice]
         yield Plan(
@@ -123,6 +138,13 @@ def check_options(options: StreamOptions) -> None:
         raise ConfigError("no style: name a picture with --style (some lie in styles/)")
     if options.end is not None and options.end <= (options.start or 0):
         raise ConfigError("--end must come after --start")
+
+
+def check_live(options: StreamOptions) -> None:
+    """What cannot be asked of a live input."""
+    for name in ("start", "fps"):
+        if getattr(options, name) is not None:
+            raise ConfigError(f"--{name} is for films: a live input is taken as it comes")
 
 
 def make_look(options: StreamOptions, styles: list[Style]) -> Look:
@@ -160,6 +182,9 @@ def default_output(source: str, options: StreamOptions) -> str:
     look = split(options.style[0])[0].stem if options.style else options.model
     if source.startswith("test:"):
         return f"test_{look}.mp4"
+    if "://" in source:
+        host = re.sub(r"\W+", "_", shown(source).partition("://")[2]).strip("_")
+        return f"{host}_{look}.mp4"
     path = Path(source)
     stem = path.stem if not re.search(r"[%*?]", path.name) else path.parent.resolve().name
     return str(path.with_name(f"{stem}_{look}.mp4"))

@@ -18,6 +18,9 @@ class Report:
     frames_in: int = 0
     frames_out: int = 0
     dropped: int = 0
+    """Frames of a live source that newer ones replaced."""
+    reconnects: int = 0
+    """Times that a live source came back."""
     media_s: float = 0.0
     """Duration of the video that was written."""
     elapsed_s: float = 0.0

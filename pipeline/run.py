@@ -7,7 +7,7 @@ output are still 0..n-1, once each, in order.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from pipeline.errors import SourceInvalid
@@ -69,6 +69,9 @@ class Pipeline:
         self._total: int | None = None
         self._at_writer: dict[int, Ticket] = {}
         self._first_pts: int | None = None
+        self._live = plan.info.live
+        self._zero: int | None = None  # of a live source: the time stamp that counts as 0
+        self._epoch = 0
         self._finished = False
         self._began = self._last_s = time.monotonic()
 
@@ -116,6 +119,8 @@ class Pipeline:
         least = 2 * (n + 1)
         frame_bytes = info.width * info.height * 3
         each = max(least, min(POOL_BYTES // (2 * frame_bytes), MOST_IN_CALL * (AHEAD * n + 4)))
+        if self._live:  # what lies in queues is late
+            each = least
         self._pool = FramePool.create(2 * each, info.height, info.width)
         self._raw, self._done = Slots(range(each)), Slots(range(each, 2 * each))
         self._batch = max(1, min(MOST_IN_CALL, each // least))
@@ -153,11 +158,7 @@ class Pipeline:
             self._tell()
 
     def _feed_reader(self) -> None:
-        while (
-            self._total is None
-            and len(self._raw) >= self._batch
-            and self._reader.outstanding("read") < AHEAD
-        ):
+        while self._total is None and len(self._raw) >= self._batch and self._wants_frames():
             slots = self._raw.take(self._batch)
             # A fresh reader may have to decode its way to the frame.
             budget = CALL_BUDGET_S + self._asked * SKIP_S
@@ -171,10 +172,20 @@ class Pipeline:
             )
             self._asked += len(slots)
 
+    def _wants_frames(self) -> bool:
+        """Files are read ahead; a live frame is fetched when a stylizer is free to paint it, so
+        that it is the newest."""
+        reading = self._reader.outstanding("read")
+        if not self._live:
+            return reading < AHEAD
+        free = sum(not s.calls for s in self._stylizers)
+        return reading + len(self._frames) < min(1, free)
+
     def _feed_stylizers(self) -> None:
+        most = 1 if self._live else AHEAD
         while len(self._frames) and len(self._done):
             stylizer = min(self._stylizers, key=lambda s: s.outstanding("stylize"))
-            if stylizer.outstanding("stylize") >= AHEAD:
+            if stylizer.outstanding("stylize") >= most:
                 return
             count = min(self._stylizer_batch(), len(self._done), len(self._frames))
             tickets, slots = self._frames.take(count), self._done.take(count)
@@ -223,16 +234,38 @@ class Pipeline:
         if call.generation != self._generation or self._stopping:
             self._raw.give(slots)
             return
-        self._raw.give(slots[len(work.tickets) :])
-        self._frames.put(work.tickets)
-        if work.tickets:
-            self._received = work.next_index
+        tickets = self._counted(work.tickets) if self._live else work.tickets
+        self._raw.give(slots[len(tickets) :])
+        self._frames.put(tickets)
+        if tickets:
+            self._received = tickets[-1].index + 1
             self._report.frames_in = max(self._report.frames_in, self._received)
+        if self._live:
+            # What was asked for and not there is asked for again.
+            self._asked = self._received
+            self._report.dropped += work.dropped
         if work.ended and self._total is None:
             self._total = work.next_index
             self._report.error = work.damage
             if not self._total:
                 raise SourceInvalid(f"{self._plan.source} has no frame that can be decoded")
+
+    def _counted(self, tickets: list[Ticket]) -> list[Ticket]:
+        """Live tickets with times from the first one; none from the asked-for end on."""
+        end = self._plan.source_options.end_s
+        counted = []
+        for ticket in tickets:
+            if self._zero is None:
+                self._zero = ticket.pts
+            if ticket.epoch > self._epoch:
+                self._report.reconnects += 1
+            self._epoch = ticket.epoch
+            moved = replace(ticket, pts=ticket.pts - self._zero)
+            if end is not None and moved.time_s >= end:
+                self._total = ticket.index
+                break
+            counted.append(moved)
+        return counted
 
     def _take_painted(self, call: Call, work: Work) -> None:
         tickets, slots = call.context

@@ -24,6 +24,8 @@ from pipeline.sources import SourceOptions, open_source
 from pipeline.timeline import Timeline
 from pipeline.timings import cpu_seconds, peak_memory_mib
 
+END = object()
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -36,6 +38,8 @@ class Work:
     ended: bool = False
     notices: list[str] = field(default_factory=list)
     damage: str | None = None
+    dropped: int = 0
+    """Reader: frames of a live source that newer ones replaced, since the last call."""
     peak_memory_mib: float = field(default_factory=peak_memory_mib)
     cpu_s: float = field(default_factory=cpu_seconds)
 
@@ -55,6 +59,7 @@ class Reader(Stage):
         self._asked = (source, options)
         self._next: int | None = None
         self._end: int | None = None
+        self._dropped = 0
 
     def open(self) -> Work:
         """Open the source."""
@@ -63,19 +68,23 @@ class Reader(Stage):
         return Work()
 
     def read(self, start: int, slots: Sequence[int]) -> Work:
-        """Frames from index `start` on into the slots; fewer of them when the source ends."""
+        """Frames from index `start` on into the slots; fewer of them when the source ends, or has
+        none just now."""
         tickets: list[Ticket] = []
         seconds: list[float] = []
         if self._end is None or start < self._end:
             self._fill(start, slots, tickets, seconds)
-        ended = len(tickets) < len(slots)
+        after = start + len(tickets)
+        ended = self._end is not None and after >= self._end
+        before, self._dropped = self._dropped, self._source.dropped
         return Work(
             tickets,
             seconds,
-            start + len(tickets),
+            after,
             ended,
             list(self._source.notices),
             self._source.damage if ended else None,
+            self._dropped - before,
         )
 
     def _fill(
@@ -85,9 +94,10 @@ class Reader(Stage):
             self._frames = self._source.frames(start)
         for slot in slots:
             began = time.perf_counter()
-            frame = next(self._frames, None)
-            if frame is None:
+            frame = next(self._frames, END)
+            if frame is END:
                 self._end = start + len(tickets)
+            if not isinstance(frame, Frame):
                 break
             np.copyto(self._pool[slot], frame.pixels)
             tickets.append(Ticket(frame.index, frame.pts, frame.time_base, slot, frame.epoch))

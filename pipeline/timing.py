@@ -6,6 +6,8 @@ from typing import TypeVar
 
 MICROSECOND = Fraction(1, 1_000_000)
 _CODEC_DELAY_S = Fraction(1, 5)
+JUMP_S = 1.0
+"""A live picture further from its time than this belongs to another count."""
 T = TypeVar("T")
 
 
@@ -39,6 +41,29 @@ class Clock:
         self.repaired += good != pts
         self._last = good
         return good
+
+
+class LiveClock:
+    """Times of live pictures since the first: the source's own steps, which are even, as long as
+    they agree with the clock on the wall, which tells how late they are."""
+
+    def __init__(self, time_base: Fraction) -> None:
+        self._base = time_base
+        self._offset_s: float | None = None
+        self._last = -1
+
+    def at(self, source_s: float | None, arrived_s: float) -> int:
+        """Strictly increasing ticks; `arrived_s` and the result count from the same moment. A
+        source that jumps or begins again is taken to go on from when it arrived."""
+        if source_s is None:
+            seconds = arrived_s
+        else:
+            offset = self._offset_s
+            if offset is None or abs(source_s + offset - arrived_s) > JUMP_S:
+                self._offset_s = offset = arrived_s - source_s
+            seconds = source_s + offset
+        self._last = max(self._last + 1, round(seconds / self._base))
+        return self._last
 
 
 def resampled(

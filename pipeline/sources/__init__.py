@@ -26,6 +26,12 @@ class SourceOptions:
     end_s: float | None = None
     fps: Fraction | None = None
     """Constant rate to resample to, by time stamps; None keeps the source's own times."""
+    wait: bool = False
+    """Try again when a live source is not there at first."""
+    attempts: int | None = None
+    """Failures in a row to connect to a live source, after which it is lost; None: never."""
+    known: StreamInfo | None = None
+    """What a live source was found to be: it is then not opened only to be looked at."""
 
 
 class Source(Protocol):
@@ -35,6 +41,11 @@ class Source(Protocol):
     notices: list[str]
     damage: str | None
 
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source so far that newer ones replaced before they were taken."""
+        ...
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -42,8 +53,9 @@ class Source(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-    def frames(self, start: int = 0) -> Iterator[Frame]:
-        """The frames of a calm run from index `start` on, identical every time."""
+    def frames(self, start: int = 0) -> Iterator[Frame | None]:
+        """The frames of a calm run from index `start` on, identical every time. Of a live source
+        the newest, counted from `start`; None when there is none just now."""
         ...
 
 

@@ -93,6 +93,8 @@ def _pictures(packet: Packet[Any], faults: _Faults | None) -> Iterator[VideoFram
 class FileSource:
     """Decodes one file; every call of `frames` starts afresh, so that it can be repeated."""
 
+    dropped = 0
+
     def __init__(self, text: str, options: SourceOptions) -> None:
         self.notices: list[str] = []
         self.damage: str | None = None
@@ -149,7 +151,7 @@ class FileSource:
             tags=self._tags,
             frames=self._expected(stream),
             aspect=1 / aspect if swap else aspect,
-            media=Path(self._text.removeprefix("file:")),
+            media=None if "://" in self._text else Path(self._text.removeprefix("file:")),
             media_start_s=float(start),
             media_end_s=None if end is None else float(self._zero) + end,
         )
@@ -170,6 +172,8 @@ class FileSource:
         if self._tags.transfer in HDR:
             kind = HDR[self._tags.transfer or ""]
             self.notices.append(f"the video is HDR ({kind}); its brightness is mapped to SDR")
+        if "://" in self._text:
+            self.notices.append("sound is not copied from a network address: download it for that")
         if any(s.pix_fmt and "yuva" in s.pix_fmt for s in [stream]):
             self.notices.append("the video has transparency, which is ignored")
 

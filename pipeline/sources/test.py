@@ -88,6 +88,8 @@ class TestSource:
 
     __test__ = False
 
+    dropped = 0
+
     def __init__(self, text: str, options: SourceOptions) -> None:
         self.notices: list[str] = []
         self.damage: str | None = None

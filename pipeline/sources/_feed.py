@@ -1,0 +1,160 @@
+"""The newest picture of a live source, kept by a thread that never waits for whoever takes it.
+
+The thread demultiplexes and decodes without a pause, so nothing piles up in the network or in the
+driver of a camera; a picture that a newer one replaces is dropped here, before it is converted.
+When the source goes away the thread connects again, after waits that grow and are jittered.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from pipeline.errors import SourceError, SourceLost
+from pipeline.opening import mapped, shown, video_of
+
+CONNECT_S = 5.0
+FIRST_FRAME_S = 10.0
+SILENT_S = 5.0
+"""Longest wait between two packets; then the source counts as gone."""
+WAITS_S = (0.5, 30.0)
+"""Before the second attempt to connect, and at most; each wait doubles the one before."""
+
+Connect = Callable[[], InputContainer]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A picture of a live source, when it arrived (`time.monotonic`), and after how many
+    reconnects."""
+
+    picture: VideoFrame
+    arrived_s: float
+    epoch: int
+
+
+class Feed:
+    """`take()` gives each picture once, the newest; `close()` ends the thread."""
+
+    def __init__(self, text: str, connect: Connect, attempts: int | None) -> None:
+        """`attempts`: failures to connect in a row after which the source is lost; None: never."""
+        self._text, self._connect, self._attempts = text, connect, attempts
+        self._changed = threading.Condition()
+        self._newest: Seen | None = None
+        self._error: SourceError | None = None
+        self._closed = threading.Event()
+        self.epoch = -1
+        self.dropped = 0
+        """Pictures that newer ones replaced."""
+        self.corrupt = 0
+        """Pictures that could not be decoded, or only in part."""
+        self.away_s = 0.0
+        """Time without a connection, after the first."""
+        self.sign_s = time.monotonic()
+        """When the thread last came back from FFmpeg."""
+        self._thread = threading.Thread(target=self._run, daemon=True, name="feed")
+        self._thread.start()
+
+    def take(self, limit_s: float) -> Seen | None:
+        """The newest picture, waiting for one up to `limit_s`; None when there is none. Raises
+        what ended the source for good."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest or self._error, limit_s)
+            seen, self._newest = self._newest, None
+            if seen is None and self._error is not None:
+                raise self._error
+            return seen
+
+    def close(self) -> None:
+        """End the thread; one that hangs inside FFmpeg ends with its process."""
+        self._closed.set()
+        self._thread.join(1.0)
+
+    # -- the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        failures, lost_s = 0, time.monotonic()
+        while not self._closed.is_set():
+            before = self.epoch
+            try:
+                self._read(lost_s)
+            except SourceError as error:
+                if self.epoch != before:
+                    failures, lost_s = 0, time.monotonic()
+                failures += 1
+                if self._attempts is not None and failures >= self._attempts:
+                    self._fail(error)
+                    return
+            self._rest(failures)
+
+    def _read(self, lost_s: float) -> None:
+        """One connection, from its first picture to its end, which is always an error."""
+        with self._connect() as container, mapped(self._text):
+            until_s, fresh = time.monotonic() + FIRST_FRAME_S, True
+            for picture in self._pictures(container, video_of(container, self._text)):
+                self.sign_s = time.monotonic()
+                if self._closed.is_set():
+                    return
+                if picture is not None:
+                    self._put(picture, lost_s if fresh else None)
+                    fresh = False
+                elif fresh and self.sign_s > until_s:
+                    break
+        what = "sends no picture" if fresh else "ended"
+        raise SourceLost(f"{shown(self._text)} {what}")
+
+    def _put(self, picture: VideoFrame, lost_s: float | None) -> None:
+        """`lost_s` with the first picture of a connection: when the one before was lost."""
+        with self._changed:
+            if lost_s is not None:
+                self.epoch += 1
+                self.away_s += self.sign_s - lost_s if self.epoch else 0.0
+            self.dropped += self._newest is not None
+            self._newest = Seen(picture, self.sign_s, self.epoch)
+            self._changed.notify_all()
+
+    def _pictures(
+        self, container: InputContainer, stream: VideoStream
+    ) -> Iterator[VideoFrame | None]:
+        """Whole pictures; None for each packet without one. After damage, from the next key frame
+        on: what refers to a damaged picture is smeared."""
+        stream.thread_type = "SLICE"  # threads by frame would hold pictures back
+        sound = True
+        for packet in container.demux(stream):
+            decoded = self._decoded(packet)
+            sound = sound and decoded is not None
+            for picture in decoded or []:
+                sound = picture.key_frame or (sound and not picture.is_corrupt)
+                self.corrupt += not sound
+                if sound:
+                    yield picture
+            yield None
+
+    def _decoded(self, packet: Packet[VideoStream]) -> list[VideoFrame] | None:
+        """The pictures of a packet; None where it is damaged."""
+        try:
+            return list(packet.decode())
+        except (FFmpegError, ValueError):
+            self.corrupt += 1
+            return None
+
+    def _fail(self, error: SourceError) -> None:
+        with self._changed:
+            self._error = error
+            self._changed.notify_all()
+
+    def _rest(self, failures: int) -> None:
+        """Wait before connecting again: not at all of the same length, for many may wait."""
+        first, most = WAITS_S
+        wait_s = min(most, first * 2 ** min(max(failures - 1, 0), 10))
+        self.sign_s = time.monotonic() + wait_s
+        self._closed.wait(wait_s * random.uniform(0.5, 1.0))

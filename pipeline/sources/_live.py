@@ -1,0 +1,119 @@
+"""What live sources share: the newest picture wins, and its time is the output's own."""
+
+import os
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+from av.video.frame import VideoFrame
+
+from pipeline.color import tags_of, to_rgb
+from pipeline.errors import SourceError, SourceLost
+from pipeline.frame import Frame, StreamInfo
+from pipeline.opening import check_size, mapped, shown, video_of
+from pipeline.sources import SourceOptions, scaled
+from pipeline.sources._feed import FIRST_FRAME_S, SILENT_S, WAITS_S, Connect, Feed
+from pipeline.timing import LiveClock
+
+POLL_S = 0.25
+HUNG_S = 4 * SILENT_S
+"""Without a sign of life from FFmpeg, whose own limits should have ended it: the process goes."""
+TIME_BASE = Fraction(1, 90_000)
+
+
+class LiveSource:
+    """Frames of a source that goes on whether they are taken or not."""
+
+    def __init__(self, text: str, options: SourceOptions, connect: Connect) -> None:
+        """Looks at the source unless `options.known` says what it is. Raises what is wrong with
+        it; with `options.wait` only once `options.attempts` are over."""
+        self.notices: list[str] = []
+        self.damage: str | None = None
+        self._text, self._options, self._connect = text, options, connect
+        self._feed: Feed | None = None
+        self._clock = LiveClock(TIME_BASE)
+        self.has_end = False
+        """It says how long it is: a film, if nothing else speaks against it."""
+        self.info = options.known or self._found()
+        self._tags, self._size = self.info.tags, (self.info.width, self.info.height)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._feed is not None:
+            self._feed.close()
+
+    @property
+    def dropped(self) -> int:
+        """Pictures so far that newer ones replaced before they were taken."""
+        return self._feed.dropped if self._feed else 0
+
+    def frames(self, start: int = 0) -> Iterator[Frame | None]:
+        """The newest frame each time, counted from `start`; None when there is none for POLL_S."""
+        if self._feed is None:
+            self._feed = Feed(self._text, self._connect, self._options.attempts)
+        index = start
+        while True:
+            seen = self._feed.take(POLL_S)
+            self._say(self._feed)
+            if seen is None:
+                if time.monotonic() - self._feed.sign_s > HUNG_S:
+                    os._exit(os.EX_TEMPFAIL)
+                yield None
+                continue
+            picture = seen.picture
+            check_size(picture.width, picture.height, self._text)
+            with mapped(self._text):
+                pixels = to_rgb(picture, self._tags, self._size)
+            pts = self._clock.at(picture.time, seen.arrived_s)
+            yield Frame(index, pts, TIME_BASE, pixels, seen.epoch)
+            index += 1
+
+    def _found(self) -> StreamInfo:
+        failures = 0
+        while True:
+            try:
+                return self._look()
+            except SourceError as error:
+                failures += 1
+                bound = self._options.attempts
+                if not self._options.wait or (bound is not None and failures >= bound):
+                    raise
+                self.notices = [f"waited for the source: {error}"]
+                time.sleep(min(WAITS_S[1], WAITS_S[0] * 2 ** min(failures - 1, 10)))
+
+    def _look(self) -> StreamInfo:
+        """What the first picture tells."""
+        until_s = time.monotonic() + FIRST_FRAME_S
+        with self._connect() as container, mapped(self._text):
+            stream = video_of(container, self._text)
+            self.has_end = bool(container.duration)
+            for packet in container.demux(stream):
+                for picture in packet.decode():
+                    return self._described(picture, stream.average_rate or stream.guessed_rate)
+                if time.monotonic() > until_s:
+                    break
+        raise SourceLost(f"{shown(self._text)} sends no picture")
+
+    def _described(self, picture: VideoFrame, rate: Fraction | None) -> StreamInfo:
+        name = shown(self._text)
+        check_size(picture.width, picture.height, self._text)
+        width, height = scaled(picture.width, picture.height, self._options.size, name)
+        return StreamInfo(width, height, TIME_BASE, rate or None, tags_of(picture), live=True)
+
+    def _say(self, feed: Feed) -> None:
+        name = shown(self._text)
+        said = []
+        if feed.epoch > 0:
+            said.append(f"{name} went away {feed.epoch} times, {feed.away_s:.1f} s in all")
+        if feed.corrupt:
+            said.append(f"{name} sent {feed.corrupt} damaged pictures, which are left out")
+        self.notices = said

@@ -1,0 +1,36 @@
+"""Network streams: rtsp, rtmp, http, udp, tcp. Films over http are read as files."""
+
+from functools import partial
+
+from av.container import InputContainer
+
+from pipeline.opening import open_media, scheme_of
+from pipeline.sources import Source, SourceOptions
+from pipeline.sources._feed import CONNECT_S, SILENT_S
+from pipeline.sources._live import LiveSource
+from pipeline.sources.file import FileSource
+
+MICRO = 1_000_000
+EVERY = {"fflags": "nobuffer+discardcorrupt", "flags": "low_delay", "analyzeduration": "500000"}
+"""Nothing is collected before the first picture, nothing damaged is shown."""
+OF_SCHEME = {
+    # UDP loses packets; `timeout` ends a read that gets nothing, which av's own limit does late.
+    "rtsp": {"rtsp_transport": "tcp", "timeout": str(round(SILENT_S * MICRO))},
+    "udp": {"overrun_nonfatal": "1", "timeout": str(round(SILENT_S * MICRO))},
+    "tcp": {"timeout": str(round(SILENT_S * MICRO))},
+}
+
+
+def create(text: str, options: SourceOptions) -> Source:
+    """The stream `text`, or the film that it turns out to be."""
+    source = LiveSource(text, options, partial(connect, text))
+    if source.has_end and scheme_of(text) in ("http", "https"):
+        return FileSource(text, options)
+    return source
+
+
+def connect(text: str) -> InputContainer:
+    """Open it for live reading. Raises SourceInvalid or SourceLost."""
+    scheme = scheme_of(text)
+    own = OF_SCHEME.get(scheme.removesuffix("s") if scheme == "rtsps" else scheme, {})
+    return open_media(text, None, EVERY | own, (CONNECT_S, SILENT_S))

@@ -1,0 +1,149 @@
+"""Senders on loopback, for live sources: an HTTP server with MJPEG and every kind of refusal, and
+MPEG-TS over TCP."""
+
+import base64
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+
+import av
+import cv2
+from media import picture
+
+from pipeline import color
+
+USER, PASSWORD = "cam", "a@b#c%d:f"
+PERIOD_S = 0.04
+
+
+class Camera(BaseHTTPRequestHandler):
+    """`/video` sends pictures whose brightness tells their number; `/auth` wants a password."""
+
+    def do_GET(self) -> None:
+        """Answer as the path says."""
+        path = self.path.split("?")[0]
+        word = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+        if path == "/auth" and self.headers.get("Authorization") != f"Basic {word}":
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            self.end_headers()
+        elif path in ("/video", "/auth"):
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
+            self.end_headers()
+            self.stream()
+        elif path == "/page":
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>no camera here</html>" * 50)
+        else:
+            self.send_error(404)
+
+    def stream(self) -> None:
+        """Pictures at 25 a second until the server is stopped."""
+        server = self.server
+        assert isinstance(server, Server)
+        while server.running:
+            data = cv2.imencode(".jpg", picture(server.number % 100)[..., ::-1])[1].tobytes()
+            head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+            try:
+                self.wfile.write(head.encode() + data + b"\r\n")
+            except OSError:
+                return
+            server.number += 1
+            time.sleep(PERIOD_S)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Server(ThreadingHTTPServer):
+    """Counts the pictures sent; `stop` ends all connections."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    number = 0
+    running = True
+
+    def stop(self) -> None:
+        """No longer answer, and end what is being sent."""
+        self.running = False
+        self.shutdown()
+        self.server_close()
+
+
+def start(port: int = 0) -> Server:
+    """A camera at a free port of loopback, or at `port`."""
+    server = Server(("127.0.0.1", port), Camera)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    return server
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """The port of one that accepts and then says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@contextmanager
+def transport_stream(scheme: str) -> Iterator[int]:
+    """MPEG-TS in real time to everyone who calls by tcp, or to a port by udp."""
+    kind = socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM
+    ended = threading.Event()
+    data = encoded()
+
+    def send(out: socket.socket, to: int | None = None) -> None:
+        pieces = [data[i : i + 1316] for i in range(0, len(data), 1316)]
+        with out:
+            while True:
+                for piece in pieces:
+                    try:
+                        out.sendto(piece, ("127.0.0.1", to)) if to else out.sendall(piece)
+                    except OSError:
+                        return
+                    if ended.wait(4 / len(pieces)):
+                        return
+
+    def serve(listener: socket.socket) -> None:
+        while True:
+            try:
+                caller = listener.accept()[0]
+            except OSError:
+                return
+            threading.Thread(target=send, args=(caller,), daemon=True).start()
+
+    with socket.socket(socket.AF_INET, kind) as own:
+        own.bind(("127.0.0.1", 0))
+        port = own.getsockname()[1]
+        if scheme == "tcp":
+            own.listen()
+            threading.Thread(target=serve, args=(own,), daemon=True).start()
+        else:
+            own.close()
+            out = socket.socket(socket.AF_INET, kind)
+            threading.Thread(target=send, args=(out, port), daemon=True).start()
+        yield port
+        ended.set()
+        if scheme == "tcp":
+            own.shutdown(socket.SHUT_RDWR)
+
+
+def encoded() -> bytes:
+    """Four seconds of pictures as MPEG-TS, with a key frame twice a second."""
+    file = BytesIO()
+    with av.open(file, "w", format="mpegts") as out:
+        stream = out.add_stream("libx264", rate=Fraction(25))
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        stream.options = {"preset": "ultrafast", "tune": "zerolatency", "g": "12"}
+        for i in range(100):
+            image = color.to_yuv(picture(i), "yuv420p", color.ColorTags("bt709", "tv"))
+            image.pts, image.time_base = i, Fraction(1, 25)
+            out.mux(stream.encode(image))
+        out.mux(stream.encode(None))
+    return file.getvalue()

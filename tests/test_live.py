@@ -1,0 +1,242 @@
+"""Live sources against real senders on loopback: the newest picture wins, the lost come back."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import live
+import pytest
+from conftest import ROOT, Run
+from media import video
+
+from pipeline.errors import (
+    SourceError,
+    SourceForbidden,
+    SourceLost,
+    SourceMissing,
+    SourceRefused,
+    SourceSilent,
+)
+from pipeline.frame import Frame
+from pipeline.opening import shown
+from pipeline.sources import Source, SourceOptions, open_source
+from pipeline.timing import LiveClock
+
+
+@pytest.fixture
+def camera() -> Iterator[live.Server]:
+    server = live.start()
+    yield server
+    if server.running:
+        server.stop()
+
+
+def number(frame: Frame) -> int:
+    """Which picture of the camera this is, by its brightness (media.picture)."""
+    return round((frame.pixels[2:20, 2:36].mean() - 30) / 2)
+
+
+def some(source: Source, count: int) -> list[Frame]:
+    """The next `count` frames, leaving out when there is none."""
+    found = (frame for frame in source.frames() if frame is not None)
+    return [next(found) for _ in range(count)]
+
+
+def url(camera: live.Server, path: str = "video", user: str = "") -> str:
+    return f"http://{user}127.0.0.1:{camera.server_port}/{path}"
+
+
+def test_whoever_is_slow_gets_the_newest_and_drops_are_counted(camera: live.Server) -> None:
+    with open_source(url(camera)) as source:
+        assert source.info.live
+        frames = source.frames()
+        first = next(f for f in frames if f)
+        assert source.dropped == 0
+        time.sleep(0.8)
+        late = next(f for f in frames if f)
+        assert source.dropped > 10
+        assert late.index == first.index + 1
+        behind = (camera.number - number(late)) % 100
+        assert behind < 5
+        assert 0.5 < late.time_s - first.time_s < 2
+
+
+def test_what_goes_away_comes_back_in_a_new_epoch(camera: live.Server) -> None:
+    with open_source(url(camera)) as source:
+        frames = source.frames()
+        before = [next(f for f in frames if f) for _ in range(3)]
+        camera.stop()
+        assert any(frame is None for _, frame in zip(range(60), frames, strict=False))
+        again = live.start(camera.server_port)
+        after = [next(f for f in frames if f) for _ in range(3)]
+        again.stop()
+        assert [f.epoch for f in before + after] == [0, 0, 0, 1, 1, 1]
+        # A last picture may have been on its way when the sender stopped.
+        assert [f.index for f in after] == list(range(after[0].index, after[0].index + 3))
+        times = [f.pts for f in before + after]
+        assert times == sorted(set(times))
+        assert "went away 1 times" in source.notices[0]
+
+
+def test_attempts_are_bounded_when_asked(
+    camera: live.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.sources._feed.WAITS_S", (0.01, 0.05))
+    with open_source(url(camera), SourceOptions(attempts=3)) as source:
+        frames = source.frames()
+        next(frames)
+        camera.stop()
+        with pytest.raises(SourceLost):
+            list(zip(range(100), frames, strict=False))
+
+
+def test_a_source_that_is_not_there_yet_is_waited_for() -> None:
+    camera = live.start()
+    port = camera.server_port
+    camera.stop()
+    with pytest.raises(SourceRefused):
+        open_source(f"http://127.0.0.1:{port}/video")
+    later = threading.Timer(0.7, lambda: started.append(live.start(port)))
+    started: list[live.Server] = []
+    later.start()
+    with open_source(f"http://127.0.0.1:{port}/video", SourceOptions(wait=True)) as source:
+        assert len(some(source, 2)) == 2
+    started[0].stop()
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "says"),
+    [
+        ("auth", SourceForbidden, "user and password"),
+        ("nothing", SourceMissing, "not there"),
+        ("page", SourceLost, "nothing that can be read"),
+    ],
+)
+def test_refusals_are_told_apart(
+    camera: live.Server, path: str, kind: type[SourceError], says: str
+) -> None:
+    with pytest.raises(kind, match=says):
+        open_source(url(camera, path))
+
+
+def test_one_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.sources.live.CONNECT_S", 0.5)
+    with live.silent() as port:
+        began = time.monotonic()
+        with pytest.raises(SourceSilent):
+            open_source(f"http://127.0.0.1:{port}/video")
+        with pytest.raises(SourceSilent):
+            open_source(f"rtmp://127.0.0.1:{port}/app/secret")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_any_password_works_and_is_never_shown(camera: live.Server, encoded: bool) -> None:
+    word = "a%40b%23c%25d%3Af" if encoded else live.PASSWORD
+    address = url(camera, "auth", f"{live.USER}:{word}@")
+    with open_source(address) as source:
+        assert len(some(source, 1)) == 1
+    with pytest.raises(SourceForbidden) as refused:
+        open_source(url(camera, "auth", f"{live.USER}:wrong@#word@"))
+    assert "wrong" not in str(refused.value)
+    assert "127.0.0.1" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "safe"),
+    [
+        ("rtsp://u:s3cret@h:554/p?token=s3cret#s3cret", "rtsp://h:554/p"),
+        ("rtsp://u:s3cret@x#s3cret%@h/p", "rtsp://h/p"),
+        ("rtsp://u:s3cret/s3cret@h:1/p", "rtsp://h:1/p"),
+        ("rtsp://u:x@s3cret/s3cret@h/p", "rtsp://h/p"),
+        ("rtsp://u:s3cret@[::1]:8554/p", "rtsp://[::1]:8554/p"),
+        ("rtsp://h/path@hd", "rtsp://h/path@hd"),
+        ("rtmp://h/app/s3cret", "rtmp://h/app/..."),
+        ("RTMPS://u:s3cret@h/app/s3cret?s3cret", "RTMPS://h/app/..."),
+    ],
+)
+def test_what_is_shown_of_an_address(address: str, safe: str) -> None:
+    assert shown(address) == safe
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "udp"])
+def test_transport_streams(scheme: str) -> None:
+    with live.transport_stream(scheme) as port, open_source(f"{scheme}://127.0.0.1:{port}") as it:
+        assert it.info.live
+        frames = some(it, 10)
+    assert frames[-1].pixels.shape == (96, 160, 3)
+    assert len({number(f) for f in frames}) > 5
+
+
+def test_a_film_over_http_is_read_whole(tmp_path: Path) -> None:
+    video(tmp_path / "film.mkv", frames=12)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with open_source(f"http://127.0.0.1:{server.server_port}/film.mkv") as source:
+            assert not source.info.live
+            assert [f.index for f in source.frames() if f] == list(range(12))
+        server.shutdown()
+
+
+def test_live_times_survive_jumps_and_restarts() -> None:
+    clock = LiveClock(Fraction(1, 1000))
+    even = [clock.at(5 + i * 0.04, 100 + i * 0.04 + (0.03 if i % 2 else 0)) for i in range(5)]
+    assert even == [100000, 100040, 100080, 100120, 100160]
+    assert clock.at(3605.2, 100.2) == 100200  # an hour ahead: goes on from when it arrived
+    assert clock.at(3605.24, 100.24) == 100240
+    assert clock.at(0.0, 100.28) == 100280  # begins again at 0
+    assert clock.at(None, 100.3) == 100300
+    assert clock.at(0.0, 100.31) == 100301  # never back
+    late = LiveClock(Fraction(1, 1000))
+    assert late.at(0.0, 7.0) == 7000
+
+
+def test_a_live_stream_becomes_a_film_across_a_restart(camera: live.Server, tmp_path: Path) -> None:
+    out, report = tmp_path / "out.mp4", tmp_path / "report.json"
+    words = ("--model", "identity", "-o", out, "--end", "6", "--report", report)
+    run = subprocess.Popen(
+        [sys.executable, ROOT / "run_stream.py", url(camera), *map(str, words)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    part = tmp_path / "out.part.mp4"
+    while run.poll() is None and not (part.exists() and part.stat().st_size):
+        time.sleep(0.05)
+    time.sleep(1)
+    camera.stop()
+    time.sleep(0.5)
+    again = live.start(camera.server_port)
+    said = run.communicate(timeout=90)[1]
+    again.stop()
+    assert run.returncode == 0, said
+    about = json.loads(report.read_text())
+    assert about["reconnects"] == 1
+    assert "went away 1 times" in said
+    with av.open(str(out)) as film:
+        times = [frame.time for frame in film.decode(video=0)]
+    assert len(times) == about["frames_out"] > 40
+    assert times == sorted(set(times))
+    assert times[0] == 0
+    assert 5.5 < times[-1] < 6
+    assert max(b - a for a, b in pairwise(times)) > 0.4
+
+
+def test_what_makes_no_sense_for_a_live_input(camera: live.Server, paint: Run) -> None:
+    done = paint(url(camera), "--model", "identity", "-o", "null:", "--start", "5")
+    assert done.returncode == 2
+    assert "--start is for films" in done.stderr
+    refused = paint("rtsp://cam:hush@127.0.0.1:1/x", "--model", "identity", "-o", "null:")
+    assert refused.returncode == 3
+    assert "hush" not in refused.stderr
+    assert "127.0.0.1:1" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
