@@ -8,6 +8,7 @@ from typing import Any
 
 from engines.choice import is_known
 from pipeline.errors import StreamError
+from pipeline.opening import shown
 from pipeline.options import Parser, add_options, build, read_yaml
 from pipeline.plan import StreamOptions, planned
 from pipeline.progress import ProgressView
@@ -36,7 +37,9 @@ def parse(arguments: list[str]) -> tuple[str, StreamOptions]:
         allow_abbrev=False,
     )
     parser.add_argument("input", help="video file, folder or pattern of pictures, or test:")
-    parser.add_argument("-o", dest="output", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "-o", dest="output", action="append", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+    )
     parser.add_argument("--config", type=Path, help="YAML file with any of these options")
     add_options(parser, StreamOptions)
     given = vars(parser.parse_args(arguments))
@@ -54,7 +57,9 @@ def main(arguments: list[str]) -> int:
     try:
         source, options = parse(arguments)
         with planned(source, options) as plan:
-            say(f"painting {source} to {plan.sink}: {plan.info.width}x{plan.info.height}")
+            outputs = ", ".join(map(shown, plan.sinks))
+            size = f"{plan.info.width}x{plan.info.height}"
+            say(f"painting {shown(source)} to {outputs}: {size}")
             look = plan.look
             if look.engine == "auto" and not is_known(look.model, look.device, look.threads):
                 say("finding the fastest engine, once for this model: about half a minute")

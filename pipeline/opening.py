@@ -104,7 +104,7 @@ def _split_user(rest: str) -> tuple[str, str]:
     return (rest[:end], rest[end + 1 :]) if end >= 0 else ("", rest)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A URL whose user and password are percent-encoded, as FFmpeg wants them; what is already
     stays."""
     scheme, colon, rest = text.partition("://")
@@ -130,7 +130,7 @@ def mapped(text: str) -> Iterator[None]:
 
 def _as_source_error(text: str, error: Exception) -> SourceError:
     name = shown(text)
-    if scheme_of(text) not in ("", "file") and (found := _as_network_error(name, error)):
+    if scheme_of(text) not in ("", "file") and (found := network_error(name, error)):
         return found
     if isinstance(error, PermissionError):
         return SourceInvalid(f"{name} may not be read: check its permissions")
@@ -142,7 +142,7 @@ def _as_source_error(text: str, error: Exception) -> SourceError:
     return SourceInvalid(f"{name} is not a video this program can read ({why})")
 
 
-def _as_network_error(name: str, error: Exception) -> SourceError | None:
+def network_error(name: str, error: Exception) -> SourceError | None:
     code = getattr(error, "errno", None)
     if code in _REFUSED:
         return SourceRefused(f"{name} refuses: is the address right and the sender running?")
@@ -186,7 +186,7 @@ def open_media(
         raise SourceInvalid(
             f"{shown(text)}: no such kind of input; known are {', '.join(PROTOCOLS)}"
         )
-    url = _local(text) if scheme == "file" else _quoted(text)
+    url = _local(text) if scheme == "file" else quoted(text)
     limits = {
         "protocol_whitelist": PROTOCOLS[scheme],
         "format_whitelist": form or FORMATS,

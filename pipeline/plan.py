@@ -53,10 +53,11 @@ class StreamOptions:
         "picture or video that is white where the second style lies (the next mask: the third)",
         metavar="MASK",
     )
-    output: str | None = option(
-        None,
-        "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /) or null:; "
-        "default: INPUT_STYLE.mp4 beside the input",
+    output: list[str] = option(
+        [],
+        "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// udp:// "
+        "tcp:// or null:; several at a time; default: INPUT_STYLE.mp4 beside the input",
+        metavar="OUTPUT",
     )
     strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
     size: int | None = option(None, "short side in px; default: the input's own", least=16)
@@ -104,7 +105,9 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         options.wait_for_source,
         options.connect_attempts,
     )
-    output = options.output or default_output(source, options)
+    outputs = options.output or [default_output(source, options)]
+    if len({*outputs}) < len(outputs):
+        raise ConfigError("two outputs have the same name")
     sink_options = SinkOptions(
         options.codec, options.quality, not options.no_audio, options.overwrite
     )
@@ -112,14 +115,15 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         if opened.info.live:
             check_live(options)
             source_options = replace(source_options, known=opened.info)
-        prepare(output, sink_options, source)
+        for output in outputs:
+            prepare(output, sink_options, source)
         notices = [s.notice for s in styles if s.notice]
         yield Plan(
             source,
             source_options,
             opened.info,
             look,
-            output,
+            outputs,
             sink_options,
             options.stylizers,
             notices,

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from pipeline.errors import SourceInvalid
 from pipeline.frame import StreamInfo
+from pipeline.opening import shown
 from pipeline.pool import FramePool
 from pipeline.queues import Queue, Slots, Ticket
 from pipeline.report import Progress, Report
@@ -46,7 +47,7 @@ class Plan:
     source_options: SourceOptions
     info: StreamInfo
     look: Look
-    sink: str
+    sinks: list[str]
     sink_options: SinkOptions
     stylizers: int = 1
     notices: list[str] = field(default_factory=list)
@@ -57,7 +58,9 @@ class Pipeline:
 
     def __init__(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
         self._plan, self._on_progress = plan, on_progress
-        self._report = Report(plan.source, plan.sink, notices=list(plan.notices))
+        self._report = Report(
+            shown(plan.source), ", ".join(map(shown, plan.sinks)), notices=list(plan.notices)
+        )
         self._report.stages = {n: Timings() for n in ("Reader", "Stylizer", "Writer")}
         self._stopping = False
         # Grows by one whenever the writer falls back; work of earlier generations is void.
@@ -133,7 +136,7 @@ class Pipeline:
         ]
         self._reader = Supervised(Reader, lambda: (pool, plan.source, plan.source_options))
         self._writer = Supervised(
-            Writer, lambda: (pool, plan.sink, plan.info, plan.sink_options, self._written)
+            Writer, lambda: (pool, plan.sinks, plan.info, plan.sink_options, self._written)
         )
         self._stages = [self._reader, *self._stylizers, self._writer]
 
@@ -248,7 +251,7 @@ class Pipeline:
             self._total = work.next_index
             self._report.error = work.damage
             if not self._total:
-                raise SourceInvalid(f"{self._plan.source} has no frame that can be decoded")
+                raise SourceInvalid(f"{shown(self._plan.source)} has no frame that can be decoded")
 
     def _counted(self, tickets: list[Ticket]) -> list[Ticket]:
         """Live tickets with times from the first one; none from the asked-for end on."""

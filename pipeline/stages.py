@@ -19,7 +19,7 @@ from pipeline.frame import Frame, StreamInfo
 from pipeline.mask import Mask
 from pipeline.pool import FramePool, PoolHandle
 from pipeline.queues import Ticket
-from pipeline.sinks import SinkOptions, open_sink
+from pipeline.sinks import SinkOptions, open_sinks
 from pipeline.sources import SourceOptions, open_source
 from pipeline.timeline import Timeline
 from pipeline.timings import cpu_seconds, peak_memory_mib
@@ -189,20 +189,22 @@ class Writer(Stage):
     """Restores order, drops what it has seen, encodes, and finishes the output atomically."""
 
     def __init__(
-        self, pool: PoolHandle, output: str, info: StreamInfo, options: SinkOptions, taken: int
+        self,
+        pool: PoolHandle,
+        outputs: list[str],
+        info: StreamInfo,
+        options: SinkOptions,
+        taken: int,
     ) -> None:
         """`taken`: frames below it were handed to a writer of this run before."""
         super().__init__(pool)
-        self._asked = (output, info, options)
-        self._taken = taken
+        self._asked = (outputs, info, options, taken)
         self._early: dict[int, Ticket] = {}
 
     def open(self) -> Work:
         """Open the output; `next_index` says from where frames must be delivered (again)."""
-        self._sink = open_sink(*self._asked)
+        self._sink = open_sinks(*self._asked)
         self._sink.__enter__()
-        if not self._sink.keeps:
-            self._sink.next_index = self._taken
         return self._report([], [])
 
     def write(self, tickets: Sequence[Ticket]) -> Work:

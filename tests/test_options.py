@@ -38,7 +38,7 @@ def test_words_become_values() -> None:
     assert source == "in.mp4"
     assert options.style == ["a.jpg:0.7", "b.jpg", "c.jpg"]
     assert (options.size, options.fps, options.start) == (480, Fraction(30000, 1001), 65.0)
-    assert (options.strength, options.output, options.preserve_color) == (0.5, "out.mp4", True)
+    assert (options.strength, options.output, options.preserve_color) == (0.5, ["out.mp4"], True)
 
 
 def test_words_win_over_the_config_file(tmp_path: Path) -> None:

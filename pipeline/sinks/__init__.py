@@ -29,9 +29,16 @@ class Sink(Protocol):
     """Takes frames in order; `next_index` is the first that must still be handed over."""
 
     next_index: int
-    notices: list[str]
-    keeps: bool
-    """False when nothing is kept: a new sink may then go on at any frame."""
+
+    @property
+    def keeps(self) -> bool:
+        """False when nothing is kept: a new sink may then go on at any frame."""
+        ...
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know, one line each."""
+        ...
 
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -73,6 +80,19 @@ def prepare(text: str, options: SinkOptions | None = None, input_text: str = "")
 def open_sink(text: str, info: StreamInfo, options: SinkOptions | None = None) -> Sink:
     """The sink that `text` names; goes on where a killed sink of the same run stopped."""
     return _module(text).create(text, info, options or SinkOptions())
+
+
+def open_sinks(texts: list[str], info: StreamInfo, options: SinkOptions, taken: int = 0) -> Sink:
+    """One sink for all that `texts` name. `taken`: where those go on that keep nothing."""
+    sinks = [open_sink(text, info, options) for text in texts]
+    for sink in sinks:
+        if not sink.keeps:
+            sink.next_index = taken
+    if len(sinks) == 1:
+        return sinks[0]
+    from pipeline.sinks._tee import Tee
+
+    return Tee(sinks)
 
 
 def _module(text: str) -> _Kind:

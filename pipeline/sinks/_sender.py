@@ -1,0 +1,75 @@
+"""The process that sends one stream over the network: raw frames on its stdin, H.264 on the wire.
+
+It is a process of its own because FFmpeg may hang in a connection while it holds Python's lock;
+this one can be killed at any moment. What to do it is told by a line of JSON, not by its command
+line, which others can read. It says `connected`, or why it is not, in one line on stdout.
+"""
+
+import json
+import struct
+import sys
+from fractions import Fraction
+from typing import BinaryIO
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from pipeline import color
+from pipeline.errors import SourceLost
+from pipeline.frame import ColorTags, Pixels
+from pipeline.opening import network_error, shown
+
+HEADER = struct.Struct("<q")
+"""Before each frame: its time stamp in ticks of TIME_BASE."""
+TIME_BASE = Fraction(1, 90_000)
+TAGS = ColorTags("bt709", "tv", "bt709", "bt709")
+KEY_S = 2
+"""Between key frames: how long one who joins may have to wait."""
+SETTINGS = {
+    "preset": "veryfast",
+    "tune": "zerolatency",
+    "forced-idr": "1",
+    "maxrate": "12M",
+    "bufsize": "12M",
+}
+
+
+def main(frames: BinaryIO) -> int:
+    """Send until the end of `frames` -> exit code."""
+    about = json.loads(frames.readline())
+    to, width, height = about["to"], about["width"], about["height"]
+    try:
+        with av.open(to, "w", format=about["form"], options=about["options"]) as out:
+            rate = Fraction(about["rate"])
+            stream = out.add_stream("libx264", rate=rate)
+            stream.width, stream.height = width, height
+            stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+            own = {"crf": str(about["quality"]), "g": str(round(KEY_S * rate))}
+            stream.options = {**SETTINGS, **own}
+            stream.codec_context.time_base = TIME_BASE
+            color.tag(stream.codec_context, TAGS)
+            out.start_encoding()
+            print("connected", flush=True)
+            while len(head := frames.read(HEADER.size)) == HEADER.size:
+                data = frames.read(width * height * 3)
+                if len(data) < width * height * 3:
+                    break
+                pixels: Pixels = np.frombuffer(data, np.uint8).reshape(height, width, 3)
+                picture = color.to_yuv(pixels, stream.pix_fmt, TAGS)
+                (picture.pts,) = HEADER.unpack(head)
+                picture.time_base = TIME_BASE
+                out.mux(stream.encode(picture))
+            out.mux(stream.encode(None))
+    except (FFmpegError, OSError, ValueError) as error:
+        found = network_error(shown(to), error)
+        if found is None or type(found) is SourceLost:
+            why = getattr(error, "strerror", None) or type(error).__name__
+            found = SourceLost(f"{shown(to)} broke off ({why})")
+        print(found, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.stdin.buffer))

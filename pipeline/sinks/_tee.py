@@ -1,0 +1,75 @@
+"""Several outputs of one stream: each takes every frame, and one that fails stops no other."""
+
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from pipeline.errors import SinkError
+from pipeline.frame import Frame
+from pipeline.sinks import Sink
+
+
+class Tee:
+    """A sink made of sinks."""
+
+    def __init__(self, sinks: list[Sink]) -> None:
+        self.keeps = any(sink.keeps for sink in sinks)
+        self._sinks, self._lost = sinks, list[SinkError]()
+        self._said: list[str] = []
+        self.next_index = self._first_wanted()
+
+    def __enter__(self) -> Self:
+        for sink in self._sinks:
+            sink.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for sink in self._sinks:
+            sink.__exit__(kind, error, trace)
+
+    @property
+    def notices(self) -> list[str]:
+        """Those of all outputs."""
+        return [*self._said, *(text for sink in self._sinks for text in sink.notices)]
+
+    def write(self, frame: Frame) -> None:
+        """Gives `frame` to those that have not had it. SinkError: the last one failed."""
+        for sink in list(self._sinks):
+            if frame.index >= sink.next_index:
+                try:
+                    sink.write(frame)
+                except SinkError as error:
+                    self._lose(sink, error)
+        if not self._sinks:
+            raise self._lost[-1]
+        self.next_index = self._first_wanted()
+
+    def finish(self) -> None:
+        """Completes all that are left. SinkError: what failed on the way."""
+        for sink in list(self._sinks):
+            try:
+                sink.finish()
+            except SinkError as error:
+                self._lose(sink, error)
+        if self._lost:
+            raise SinkError("; ".join(map(str, self._lost)))
+
+    def abandon(self) -> None:
+        """Closes all."""
+        for sink in self._sinks:
+            sink.abandon()
+
+    def _first_wanted(self) -> int:
+        return min(sink.next_index for sink in self._sinks)
+
+    def _lose(self, sink: Sink, error: SinkError) -> None:
+        self._sinks.remove(sink)
+        self._lost.append(error)
+        self._said += [*sink.notices, f"went on without an output: {error}"]
+        with suppress(SinkError):
+            sink.abandon()
