@@ -39,6 +39,7 @@ MAX_PIXELS = 33_200_000
 MAX_SIDE_PX = 16_384
 MIN_SIDE_PX = 16
 MAX_STREAMS = 64
+CAMERA_S = 5.0
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,mpeg,mpegts,mpegvideo,mpeg1video,"
@@ -154,7 +155,7 @@ def network_error(name: str, error: Exception) -> SourceError | None:
         return SourceInvalid(f"{name}: this FFmpeg does not know that protocol")
     if isinstance(error, (ExitError, TimeoutError)):
         return SourceSilent(f"{name} sends nothing; is the sender running?")
-    if isinstance(error, (OSError, ValueError)):
+    if isinstance(error, (OSError, ValueError)) and not isinstance(error, PermissionError):
         return SourceLost(f"{name} sends nothing that can be read; is it the right address?")
     return None
 
@@ -216,6 +217,12 @@ def camera_log(path: str) -> list[str]:
     finally:
         av.logging.set_level(before)
     return [text for _, _, text in messages]
+
+
+def open_camera(text: str, device: str, system: str, options: dict[str, str]) -> InputContainer:
+    """Opens the camera `device` by a capture system of FFmpeg; `text` is what the user wrote."""
+    with mapped(text):
+        return av.open(device, format=system, options=options, timeout=(CAMERA_S, CAMERA_S))
 
 
 def video_of(container: InputContainer, text: str) -> VideoStream:

@@ -186,6 +186,8 @@ def default_output(source: str, options: StreamOptions) -> str:
     look = split(options.style[0])[0].stem if options.style else options.model
     if source.startswith("test:"):
         return f"test_{look}.mp4"
+    if source.startswith("webcam:"):
+        return f"webcam_{look}.mp4"
     if "://" in source:
         host = re.sub(r"\W+", "_", shown(source).partition("://")[2]).strip("_")
         return f"{host}_{look}.mp4"

@@ -1,11 +1,15 @@
-"""The doctor: says what is there, and proves it."""
+"""The doctor says what is there and proves it; cameras and their modes."""
 
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
 
 from pipeline.cameras import modes
+from pipeline.errors import SourceMissing
+from pipeline.sources import open_source
+from pipeline.sources.webcam import chosen
 
 
 def test_it_names_what_is_here_and_what_works() -> None:
@@ -26,3 +30,35 @@ def test_modes_of_a_camera_are_read_from_what_ffmpeg_logs() -> None:
     apart = ["Compressed:       mjpeg :          Motion-JPEG :", "1280x720", "640x480"]
     assert modes(together + apart) == ["yuyv422: 640x480 320x240", "mjpeg: 1280x720 640x480"]
     assert modes(["Cannot open video device /dev/video7: No such file or directory"]) == []
+
+
+CAMERA = modes(
+    [
+        "Raw       :     yuyv422 :           YUYV 4:2:2 : 640x480 1280x720 1920x1080 320x180",
+        "Compressed:       mjpeg :          Motion-JPEG : 640x480 1280x720 1920x1080 320x180",
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("able", "side", "form", "size"),
+    [
+        (CAMERA, 720, "mjpeg", "1280x720"),
+        (CAMERA, 1080, "mjpeg", "1920x1080"),
+        (CAMERA, 300, "mjpeg", "640x480"),
+        (CAMERA, 4000, "mjpeg", "1920x1080"),
+        (CAMERA[:1], 720, "yuyv422", "1280x720"),
+        (["mjpeg: 640x480", "yuyv422: 1280x720"], 720, "yuyv422", "1280x720"),
+        (["bayer: 800x600"], 720, "bayer", "800x600"),
+    ],
+)
+def test_the_mode_that_is_fast_and_large_enough_is_taken(
+    able: list[str], side: int, form: str, size: str
+) -> None:
+    options = chosen(able, side)
+    assert (options["input_format"], options["video_size"]) == (form, size)
+
+
+def test_a_camera_that_is_not_there() -> None:
+    with pytest.raises(SourceMissing, match="no camera /dev/video97; found: "):
+        open_source("webcam:97")
