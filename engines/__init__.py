@@ -14,6 +14,7 @@ HOMES = {
     "torch": ("pytorch", "TorchEngine"),
     "onnx": ("onnx", "OnnxEngine"),
     "openvino": ("openvino", "OpenVinoEngine"),
+    "tensorrt": ("tensorrt", "TensorRtEngine"),
 }
 KINDS = ("auto", *HOMES)
 

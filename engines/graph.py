@@ -32,12 +32,12 @@ class FrameSide(nn.Module):
         self.model = model
 
     def forward(self, frames: Tensor, strength: Tensor, keep_color: Tensor, code: Code) -> Tensor:
-        content = frames.permute(0, 3, 1, 2).float() / 255
+        content = scaled(frames)
         painted = self.model(content, code, strength)
         luma = painted.new_tensor(LUMA)[:, None, None]
         lit = content + ((painted - content) * luma).sum(1, keepdim=True)
         out = painted + keep_color * (lit - painted)
-        return (out.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+        return (out.clamp(0, 1) * 255).round().permute(0, 2, 3, 1).to(torch.uint8)
 
 
 class StyleSide(nn.Module):
@@ -48,7 +48,13 @@ class StyleSide(nn.Module):
         self.model = model
 
     def forward(self, picture: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model.encode_style(picture.permute(0, 3, 1, 2).float() / 255).values())
+        return tuple(self.model.encode_style(scaled(picture)).values())
+
+
+def scaled(picture: Tensor) -> Tensor:
+    """Bytes NHWC -> float NCHW in [0, 1]. TensorRT takes bytes at the very ends of a graph only, so
+    here they are cast first, and last at the other end."""
+    return picture.float().permute(0, 3, 1, 2) / 255
 
 
 def adds(code: Code) -> bool:

@@ -3,24 +3,39 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
+from engines.precision import lower
+from export.options import ExportOptions
+from export.tensorrt import run_tensorrt, to_tensorrt
+
 Arrays = dict[str, NDArray[np.generic]]
+Bearing = dict[str, float]
+
+PRECISIONS = {
+    "onnx": ("fp32", "fp16", "int8"),
+    "openvino": ("fp32", "fp16"),
+    "tensorrt": ("fp32", "fp16", "bf16", "int8"),
+}
+"""What each can be written in: no runtime but TensorRT has convolutions of bfloat16."""
 
 
-def to_onnx(graph: Path, precision: str) -> Path:
-    """It is one already. ValueError: fp16, which only a GPU's provider runs well."""
-    if precision != "fp32":
-        raise ValueError("onnx is written as fp32: --format openvino can halve the weights")
+def to_onnx(graph: Path, options: ExportOptions, bearing: Bearing) -> Path:
+    """Lower its precision where that is asked for; the style side stays as it is."""
+    if options.precision != "fp32" and graph.stem == "frame":
+        model = onnx.load(graph)
+        lower(model, options.precision, bearing, rest="fp32")
+        onnx.save(model, graph)
     return graph
 
 
-def to_openvino(graph: Path, precision: str) -> Path:
+def to_openvino(graph: Path, options: ExportOptions, bearing: Bearing) -> Path:
     """NAME.onnx -> NAME.xml beside NAME.bin; the ONNX file goes."""
     import openvino
 
-    path = graph.with_suffix(".xml")
-    openvino.save_model(openvino.convert_model(graph), path, compress_to_fp16=precision == "fp16")
+    path, half = graph.with_suffix(".xml"), options.precision == "fp16"
+    openvino.save_model(openvino.convert_model(graph), path, compress_to_fp16=half)
     graph.unlink()
     return path
 
@@ -44,4 +59,8 @@ def run_openvino(path: Path, inputs: Arrays) -> Arrays:
     return {port.get_any_name(): np.array(outputs[port]) for port in compiled.outputs}
 
 
-FORMATS = {"onnx": (to_onnx, run_onnx), "openvino": (to_openvino, run_openvino)}
+FORMATS = {
+    "onnx": (to_onnx, run_onnx),
+    "openvino": (to_openvino, run_openvino),
+    "tensorrt": (to_tensorrt, run_tensorrt),
+}

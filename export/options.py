@@ -19,13 +19,16 @@ class ExportOptions:
     """Every option of `python -m export`."""
 
     output: str | None = option(None, "folder to write; default: MODEL_FORMAT", metavar="DIR")
-    format: str = option("onnx", "of the graphs", choices=("onnx", "openvino"))
+    format: str = option("onnx", "of the graphs", choices=("onnx", "openvino", "tensorrt"))
     precision: str = option(
-        "fp32", "of the weights; fp16 halves the files (openvino)", choices=("fp32", "fp16")
+        "fp32",
+        "fp16 halves the files; int8: onnx and tensorrt; bf16: tensorrt",
+        choices=("fp32", "fp16", "bf16", "int8"),
     )
+    clip: str | None = option(None, "video whose frames int8 is calibrated with", metavar="FILE")
     sizes: list[tuple[int, int]] = option(
         [(512, 512), (640, 360)],
-        "frame sizes to check against torch; the graphs take any",
+        "frame sizes to check against torch; graphs take any size, tensorrt engines only these",
         parse=size,
         metavar="WxH",
     )

@@ -9,17 +9,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 
 import models
 from engines.graph import write_frame, write_style
+from engines.precision import lower
 from engines.runtime import LEAST, MULTIPLE
-from export.formats import FORMATS
+from export.calibration import bearing
+from export.formats import FORMATS, PRECISIONS
+from export.layers import Layer, first_apart
 from export.options import ExportOptions
-from export.parity import Parity, compare
+from export.parity import Parity, as_torch, compare, smooth
+from export.tensorrt import check, details
+from models.pictures import STYLE_SIDE
 from pipeline.errors import ConfigError, EngineError
 
-RUNTIMES = {"onnx": "onnxruntime", "openvino": "openvino"}
+MOST_PINNED = 6
+RUNTIMES = {"onnx": ["onnxruntime"], "openvino": ["openvino"]}
 
 
 def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
@@ -30,6 +37,12 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
     if target.exists() and not (target / "manifest.json").is_file():
         raise ConfigError(f"{target} holds no export, so it is not replaced: another -o")
     try:
+        if options.precision not in (known := PRECISIONS[options.format]):
+            raise ConfigError(f"{options.format} is written as {', '.join(known)}")
+        if (options.precision == "int8") != (options.clip is not None):
+            raise ConfigError("--precision int8 is calibrated with --clip FILE, nothing else is")
+        if options.format == "tensorrt":
+            check()
         model = models.load(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
@@ -37,30 +50,59 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
             if target.exists():
                 shutil.rmtree(target)
             shutil.copytree(folder, target)
-    except ValueError as error:
-        raise EngineError(f"model {name}: {error}") from error
+    except (ValueError, RuntimeError) as error:
+        raise EngineError(f"model {name}: {str(error).splitlines()[0]}") from error
     except OSError as error:
         raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
     return target, parity
 
 
 def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions) -> list[Parity]:
-    """Both graphs and the manifest. EngineError: they paint another picture."""
+    """Both graphs and the manifest. A layer of lower precision by which the painting leaves torch's
+    is pinned to float32. EngineError: they paint another picture all the same."""
     convert, run = FORMATS[options.format]
-    write_frame(model, folder / "frame.onnx")
-    write_style(model, folder / "style.onnx")
-    frame, style = (convert(folder / f"{n}.onnx", options.precision) for n in ("frame", "style"))
-    parity = compare(model, run, style, frame, options.sizes)
-    failed = [p for p in parity if not p.passes(options.precision)]
-    if failed:
-        worst = max(failed, key=lambda p: p.levels)
-        raise EngineError(
-            f"the exported {name} paints another picture than torch: {worst.levels} levels apart, "
-            f"{worst.psnr_db} dB at {worst.size}"
-        )
-    about = manifest(folder, name, model, options, parity)
+    with tempfile.TemporaryDirectory() as made:
+        frame, style = Path(made) / "frame.onnx", Path(made) / "style.onnx"
+        write_frame(model, frame)
+        write_style(model, style)
+        bears = {} if options.precision == "fp32" else bearing(frame, style, options)
+        pinned: list[str] = []
+        while True:
+            written = [
+                convert(Path(shutil.copy(graph, folder)), options, bears)
+                for graph in (frame, style)
+            ]
+            parity = compare(model, run, written[1], written[0], options.sizes)
+            failed = [p for p in parity if not p.passes(options.precision)]
+            if not failed:
+                break
+            layer = suspect(model, frame, options, bears)
+            if layer is None or layer.node not in bears or len(pinned) == MOST_PINNED:
+                worst = max(failed, key=lambda p: p.levels)
+                where = f"first in {layer.module}" if layer else f"{options.format} alone does"
+                raise EngineError(
+                    f"the exported {name} paints another picture than torch ({where}): "
+                    f"{worst.levels} levels apart, {worst.psnr_db} dB at {worst.size}"
+                )
+            del bears[layer.node]
+            pinned.append(layer.module)
+    about = manifest(folder, name, model, options, parity) | {"pinned_to_fp32": pinned}
     (folder / "manifest.json").write_text(json.dumps(about, indent=1) + "\n")
     return parity
+
+
+def suspect(
+    model: torch.nn.Module, frame: Path, options: ExportOptions, bears: dict[str, float]
+) -> Layer | None:
+    """The first layer by which the graph, in the precision asked for, leaves torch."""
+    lowered = onnx.load(frame)
+    if options.format != "openvino":
+        lower(lowered, options.precision, bears, rest="fp32")
+    path = frame.with_name("lowered.onnx")
+    onnx.save(lowered, path)
+    with torch.inference_mode():
+        code = model.encode_style(as_torch(smooth(STYLE_SIDE, STYLE_SIDE, 1)))
+    return first_apart(model, path, code, smooth(128, 160, 2), options.precision)
 
 
 def manifest(
@@ -72,8 +114,8 @@ def manifest(
 ) -> dict[str, Any]:
     """All that a program must know to use the graphs, and to trust them."""
     code = model.encode_style(torch.rand(1, 3, 64, 64))
-    packages = ("torch", "onnx", "onnxscript", RUNTIMES[options.format])
-    return {
+    packages = ["torch", "onnx", "onnxscript", *RUNTIMES.get(options.format, [])]
+    about = {
         "model": Path(name).stem,
         "weights_sha256_16": models.fingerprint(name),
         "format": options.format,
@@ -94,3 +136,4 @@ def manifest(
         "parity_with_torch": [asdict(p) for p in parity],
         "sha256": {p.name: sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())},
     }
+    return about | details(options.sizes) if options.format == "tensorrt" else about

@@ -1,0 +1,375 @@
+"""Runs a model's graph in TensorRT on a CUDA GPU, with torch beside it.
+
+torch encodes and mixes styles, and paints from the first frame on. Meanwhile a thread builds the
+engine or reads it from the cache, holds its paintings against torch's, and puts it in place between
+two frames. Whatever goes wrong there, torch paints on and `why` says so.
+
+Networks are strongly typed: what computes in which type stands in the graph (precision.py). The
+builder flags for precisions, the precisions of layers and the calibrators that TensorRT 10 still
+has are deprecated since 10.12 and gone in 11.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from math import inf, log10
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from torch import Tensor
+
+import models
+from engines import Arrays, Frames, cache
+from engines.choice import scene
+from engines.machine import driver
+from engines.precision import cast_bytes_first, lower
+from engines.pytorch import Code, TorchEngine
+from engines.runtime import LEAST, MULTIPLE, graph, pad
+
+PRECISION = "fp16"
+"""Of the engine that a stream is painted with."""
+LEAST_DB = 50.0
+"""Peak signal to noise ratio to torch: on average less than a level of 255."""
+
+Size = tuple[int, int]
+"""Height and width, px."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Sizes that one set of kernels serves: from `least` to `most`, chosen for `best`."""
+
+    least: Size
+    best: Size
+    most: Size
+
+    def holds(self, size: Size) -> bool:
+        """Whether a picture of this size can be run."""
+        sides = zip(self.least, size, self.most, strict=True)
+        return all(low <= side <= high for low, side, high in sides)
+
+
+SMALLEST = (LEAST * MULTIPLE, LEAST * MULTIPLE)
+PROFILES = (
+    Profile(SMALLEST, (512, 512), (768, 768)),
+    Profile(SMALLEST, (720, 1280), (1280, 1280)),
+    Profile(SMALLEST, (1088, 1920), (1920, 1920)),
+)
+"""Upright videos fit as well. What is larger is painted by torch."""
+
+
+def pick(profiles: Sequence[Profile], size: Size) -> int | None:
+    """Index of the profile to run a size with: of those that hold it the one chosen for the nearest
+    area; None when no profile does."""
+    area = size[0] * size[1]
+    fitting = [
+        (abs(p.best[0] * p.best[1] - area), i) for i, p in enumerate(profiles) if p.holds(size)
+    ]
+    return min(fitting)[1] if fitting else None
+
+
+def installed_version() -> str:
+    """ValueError: TensorRT is not there."""
+    try:
+        import tensorrt
+    except (ImportError, OSError) as error:
+        raise ValueError(
+            f"TensorRT is not installed: pip install 'stylestream[tensorrt]' ({error})"
+        ) from error
+    # A package of type stubs alone can be imported too.
+    if not hasattr(tensorrt, "Builder"):
+        raise ValueError("TensorRT is not installed: pip install 'stylestream[tensorrt]'")
+    return str(tensorrt.__version__)
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """What an engine is bound to, beside the version of TensorRT."""
+
+    name: str
+    capability: str
+    driver: str
+
+
+def gpu_of(device: torch.device) -> Gpu:
+    """The GPU that engines are built for and run on."""
+    about = torch.cuda.get_device_properties(device)
+    return Gpu(about.name, f"{about.major}.{about.minor}", driver())
+
+
+def engine_name(
+    model: str, gpu: Gpu, tensorrt: str, precision: str, profiles: Sequence[Profile]
+) -> str:
+    """The name of an engine in the cache; it changes with all that the engine is bound to."""
+    about = {
+        "weights": models.fingerprint(model),
+        "code": [cache.code_version(), sha256(Path(__file__).read_bytes()).hexdigest()],
+        "torch": version("torch"),
+        "tensorrt": tensorrt,
+        "gpu": astuple(gpu),
+        "precision": precision,
+        "profiles": [astuple(profile) for profile in profiles],
+    }
+    digest = sha256(json.dumps(about).encode()).hexdigest()[:32]
+    return f"{Path(model).stem}-tensorrt{tensorrt}-{precision}-{digest}.engine"
+
+
+def listener() -> Any:
+    """A logger for TensorRT that keeps its errors, the first of which is the cause."""
+    import tensorrt as trt
+
+    class Listener(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                self.errors.append(msg)
+
+    return Listener()
+
+
+def build(
+    model: onnx.ModelProto,
+    profiles: Sequence[Profile],
+    device: torch.device,
+    path: Path,
+    portable: bool = False,
+) -> None:
+    """Build an engine for the GPU and write it. RuntimeError says what TensorRT could not do.
+
+    `portable`: also for later versions of TensorRT, and for other GPUs from Ampere on where this
+    one is; somewhat slower.
+    """
+    import tensorrt as trt
+
+    said = listener()
+    with torch.cuda.device(device):
+        builder = trt.Builder(said)
+        typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        network = builder.create_network(typed)
+        parser = trt.OnnxParser(network, said)
+        if not parser.parse(model.SerializeToString()):
+            raise RuntimeError(f"TensorRT cannot read the graph: {parser.get_error(0).desc()}")
+        config = builder.create_builder_config()
+        # It would make float32 one of 10 bits.
+        config.clear_flag(trt.BuilderFlag.TF32)
+        if portable:
+            config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+        if portable and torch.cuda.get_device_capability(device) >= (8, 0):
+            config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+        for profile in profiles:
+            shapes = builder.create_optimization_profile()
+            sides = (profile.least, profile.best, profile.most)
+            shapes.set_shape(model.graph.input[0].name, *(trt.Dims([1, *s, 3]) for s in sides))
+            config.add_optimization_profile(shapes)
+        bound = sha256(json.dumps(astuple(gpu_of(device))).encode()).hexdigest()[:16]
+        name = f"timings-tensorrt{trt.__version__}-{bound}.cache"
+        # Held by a name of its own: it must live as long as the building takes.
+        timings = config.create_timing_cache(kept(name))
+        taken = config.set_timing_cache(timings, ignore_mismatch=False)
+        engine = builder.build_serialized_network(network, config)
+        if engine is None:
+            raise RuntimeError(f"TensorRT cannot build the engine: {first(said.errors)}")
+        if taken:
+            keep(name, bytes(config.get_timing_cache().serialize()))
+    path.write_bytes(engine)
+
+
+def first(errors: list[str]) -> str:
+    """One line for the user."""
+    return errors[0].splitlines()[0] if errors else "it gives no reason"
+
+
+def kept(name: str) -> bytes:
+    """A file of the cache that grows with use; empty when it is missing or damaged."""
+    return (cache.folder() / name).read_bytes() if cache.holds(name) else b""
+
+
+def keep(name: str, data: bytes) -> None:
+    """Replace such a file; of two processes the later one wins."""
+    path = cache.folder() / name
+    with FileLock(path.with_name(name + ".lock")):
+        part = path.with_name("part-" + name)
+        part.write_bytes(data)
+        path.with_name(name + ".sha256").write_text(sha256(data).hexdigest())
+        part.replace(path)
+
+
+class Plan:
+    """A built engine, ready to run; for one thread at a time."""
+
+    def __init__(self, path: Path, device: torch.device, portable: bool = False) -> None:
+        """RuntimeError: TensorRT does not take the file. `portable`: it was built so, here: such
+        files hold code, which is run."""
+        import tensorrt as trt
+
+        self._said, self._device = listener(), device
+        with torch.cuda.device(device):
+            self._runtime = trt.Runtime(self._said)
+            self._runtime.engine_host_code_allowed = portable
+            self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+            if self._engine is None:
+                raise RuntimeError(f"TensorRT cannot load the engine: {first(self._said.errors)}")
+            self._context = self._engine.create_execution_context()
+            if self._context is None:
+                raise RuntimeError(f"TensorRT cannot run the engine: {first(self._said.errors)}")
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        mode = self._engine.get_tensor_mode
+        self._outputs = [n for n in names if mode(n) == trt.TensorIOMode.OUTPUT]
+        self._types = {trt.DataType.UINT8: torch.uint8, trt.DataType.FLOAT: torch.float32}
+        of_bytes = [n for n in names if self._engine.get_tensor_dtype(n) == trt.DataType.UINT8]
+        (self._picture,) = set(of_bytes) - set(self._outputs)
+        self.profiles = [
+            Profile(
+                *((s[1], s[2]) for s in self._engine.get_tensor_profile_shape(self._picture, i))
+            )
+            for i in range(self._engine.num_optimization_profiles)
+        ]
+
+    def __call__(
+        self, inputs: Mapping[str, NDArray[np.generic] | Tensor]
+    ) -> dict[str, NDArray[np.generic]]:
+        """All inputs by name, the picture (1,H,W,3) of a size in a profile -> all outputs."""
+        with torch.cuda.device(self._device):
+            # Codes may still be in the making on the stream of the caller.
+            self._stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self._stream):
+                given = {
+                    n: aligned(torch.as_tensor(v, device=self._device)) for n, v in inputs.items()
+                }
+                outputs = self._enqueue(given)
+                # Waits for the stream: until then nothing that it uses may be let go.
+                return {name: tensor.cpu().numpy() for name, tensor in outputs.items()}
+
+    def _enqueue(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        context, stream = self._context, self._stream.cuda_stream
+        picture = inputs[self._picture]
+        profile = pick(self.profiles, (picture.shape[1], picture.shape[2]))
+        if profile is None:
+            raise ValueError(f"no profile of the engine holds {tuple(picture.shape)}")
+        if profile != context.active_optimization_profile:
+            self._must(context.set_optimization_profile_async(profile, stream))
+        self._must(context.set_input_shape(self._picture, tuple(picture.shape)))
+        outputs = {
+            name: torch.empty(
+                tuple(context.get_tensor_shape(name)),
+                dtype=self._types[self._engine.get_tensor_dtype(name)],
+                device=self._device,
+            )
+            for name in self._outputs
+        }
+        for name, tensor in (inputs | outputs).items():
+            self._must(context.set_tensor_address(name, tensor.data_ptr()))
+        self._must(context.execute_async_v3(stream))
+        return outputs
+
+    def _must(self, succeeded: bool) -> None:
+        if not succeeded:
+            raise RuntimeError(f"TensorRT failed: {first(self._said.errors[-1:])}")
+
+
+def aligned(tensor: Tensor) -> Tensor:
+    """In plain memory order, at an address that TensorRT takes: a multiple of 256 bytes."""
+    plain = tensor.contiguous()
+    return plain.clone() if plain.data_ptr() % 256 else plain
+
+
+class TensorRtEngine:
+    """One model on one GPU, with float32 kept where statistics need it."""
+
+    batch = 1
+
+    def __init__(self, model: str, device: str = "auto", threads: int | None = None) -> None:
+        """ValueError: no TensorRT, no CUDA GPU, or a model without a graph for every style."""
+        tensorrt = installed_version()
+        wanted = "cuda" if device == "auto" else device
+        if not wanted.startswith("cuda"):
+            raise ValueError("TensorRT runs on a CUDA GPU: --device cuda, or another --engine")
+        self._torch = TorchEngine(model, wanted, threads)
+        gpu = gpu_of(self._torch.device)
+        self._about = f"tensorrt {tensorrt} {PRECISION} on {gpu.name}"
+        self.fingerprint = f"{model} {self._about}"
+        self.why = f"engine torch: {self._about} is being built, once, for some minutes"
+        self._plan: Plan | None = None
+        # Not in the thread: tracing replaces builtins for a while, which painting uses too.
+        source = graph(model, "frame")
+        name = engine_name(model, gpu, tensorrt, PRECISION, PROFILES)
+        there = cache.holds(name)
+
+        def make(path: Path) -> None:
+            network = onnx.load(source)
+            cast_bytes_first(network)
+            lower(network, PRECISION)
+            build(network, PROFILES, self._torch.device, path)
+
+        thread = Thread(target=self._prepare, args=(name, make), daemon=True)
+        thread.start()
+        if there:
+            thread.join()
+
+    def _prepare(self, name: str, make: Callable[[Path], None]) -> None:
+        """Put the engine in place, if it can be had and paints the same."""
+        try:
+            plan = Plan(cache.obtain(name, make), self._torch.device)
+            near_db = self._nearness_db(plan)
+        except (RuntimeError, ValueError, OSError) as error:
+            self.why = f"engine torch: no {self._about} ({str(error).splitlines()[0]})"
+            return
+        if near_db < LEAST_DB:
+            self.why = f"engine torch: {self._about} paints otherwise ({near_db:.0f} dB)"
+            return
+        self.why = f"engine {self._about}: {near_db:.0f} dB to torch"
+        self._plan = plan
+
+    def _nearness_db(self, plan: Plan) -> float:
+        """The least peak signal to noise ratio to torch, over all profiles at their best size."""
+        style, frame = scene()
+        code, nearest = self._torch.encode_style(style), inf
+        for profile in plan.profiles:
+            extra = [
+                (0, side - had) for side, had in zip(profile.best, frame.shape[1:3], strict=True)
+            ]
+            picture = np.pad(frame, [(0, 0), *extra, (0, 0)], "wrap")
+            wanted = self._torch(picture, code, 1.0, False)
+            error = paint(plan, picture, code, 1.0, False).astype(float) - wanted
+            noise = max(float(np.square(error).mean()), 1e-6)
+            nearest = min(nearest, 10 * log10(255**2 / noise))
+        return nearest
+
+    def encode_style(self, style: Frames | Arrays) -> Code:
+        """A style picture (H,W,3), or the arrays of a saved code -> its code on the GPU."""
+        return self._torch.encode_style(style)
+
+    def mix(self, codes: list[Code], weights: list[float]) -> Code:
+        """The weighted sum of codes."""
+        return self._torch.mix(codes, weights)
+
+    def __call__(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
+        """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness."""
+        plan = self._plan
+        h, w = pad(frames[0]).shape[:2]
+        if plan is None or pick(plan.profiles, (h, w)) is None:
+            return self._torch(frames, code, strength, keep_color)
+        return np.concatenate([paint(plan, f[None], code, strength, keep_color) for f in frames])
+
+
+def paint(plan: Plan, frame: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
+    """One frame (1,H,W,3) by the plan of a frame side."""
+    h, w = frame.shape[1:3]
+    about = {
+        "strength": np.array(strength, np.float32),
+        "keep_color": np.array(keep_color, np.float32),
+    }
+    painted = plan({"frames": pad(frame[0])[None], **about, **code})["painted"]
+    return np.asarray(painted[:, :h, :w], np.uint8)

@@ -1,0 +1,88 @@
+"""Where a graph leaves torch: its convolutions, one after the other, against those of the model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from torch import Tensor, nn
+
+from engines.graph import FrameSide
+from models.styles import Code
+
+FURTHEST = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1, "int8": 2e-1}
+"""Largest error of a convolution's output that a precision explains, relative to its largest
+value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A convolution: its name in the model and in the graph, and its relative error."""
+
+    module: str
+    node: str
+    error: float
+
+
+def first_apart(
+    model: nn.Module, graph: Path, code: Code, frame: NDArray[np.uint8], precision: str
+) -> Layer | None:
+    """The first convolution of an ONNX graph of the frame side whose output is not torch's, for a
+    frame (1,H,W,3); None when all are."""
+    names = [(n.name, n.output[0]) for n in onnx.load(graph).graph.node if n.op_type == "Conv"]
+    theirs = in_torch(model, code, frame)
+    ours = in_graph(graph, [output for _, output in names], code, frame)
+    for (node, _), (module, wanted), found in zip(names, theirs, ours, strict=True):
+        error = float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-6))
+        if error > FURTHEST[precision]:
+            return Layer(module, node, error)
+    return None
+
+
+def in_torch(
+    model: nn.Module, code: Code, frame: NDArray[np.uint8]
+) -> list[tuple[str, NDArray[np.float32]]]:
+    """Name and output of each convolution, in the order in which they are called."""
+    seen: list[tuple[str, NDArray[np.float32]]] = []
+
+    def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        def keep(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+            seen.append((name, output.numpy().copy()))
+
+        return module.register_forward_hook(keep)
+
+    convolutions = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+    handles = [watch(name, module) for name, module in convolutions]
+    try:
+        with torch.inference_mode():
+            FrameSide(model)(torch.from_numpy(frame), torch.tensor(1.0), torch.tensor(0.0), code)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
+def in_graph(
+    graph: Path, outputs: list[str], code: Code, frame: NDArray[np.uint8]
+) -> list[NDArray[np.float32]]:
+    """What a graph has at these names."""
+    probe = onnx.load(graph)
+    known = onnx.shape_inference.infer_shapes(probe).graph.value_info
+    types = {value.name: value.type.tensor_type.elem_type for value in known}
+    probe.graph.output.extend(
+        helper.make_tensor_value_info(name, types.get(name, TensorProto.FLOAT), None)
+        for name in outputs
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        probe.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    about = {"strength": np.array(1, np.float32), "keep_color": np.array(0, np.float32)}
+    arrays = {name: tensor.numpy() for name, tensor in code.items()}
+    found = session.run(outputs, {"frames": frame, **about, **arrays})
+    return [np.asarray(values, np.float32) for values in found]

@@ -1,0 +1,73 @@
+"""Graphs as TensorRT engines: for which sizes, and what is needed to build them.
+
+The style side runs once for each style and stays in float32. The frame side has a profile for each
+of the sizes asked for. Engines are built to be carried to later versions of TensorRT and to other
+GPUs from Ampere on.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from engines.precision import cast_bytes_first, lower
+from engines.runtime import MULTIPLE, pad
+from engines.tensorrt import SMALLEST, Plan, Profile, build, gpu_of, installed_version
+from export.options import ExportOptions
+from models.pictures import STYLE_SIDE
+
+Arrays = dict[str, NDArray[np.generic]]
+
+STYLES = (Profile(SMALLEST, (STYLE_SIDE, STYLE_SIDE), (3 * STYLE_SIDE, 3 * STYLE_SIDE)),)
+
+
+def check() -> None:
+    """Whether such an export can be made here. ValueError: no TensorRT, or no GPU."""
+    installed_version()
+    if not torch.cuda.is_available():
+        raise ValueError("TensorRT builds engines on a CUDA GPU, and there is none")
+
+
+def profiles(sizes: list[tuple[int, int]]) -> list[Profile]:
+    """Those of the frame side, for sizes (width, height) px: each padded as frames are."""
+    found = [pad(np.empty((height, width, 3), np.uint8)).shape for width, height in sizes]
+    return [Profile(size, size, size) for size in dict.fromkeys((h, w) for h, w, _ in found)]
+
+
+def details(sizes: list[tuple[int, int]]) -> dict[str, Any]:
+    """What the manifest says of engines only: sides, and what they were built with."""
+    frames = [f"{p.best[1]}x{p.best[0]}" for p in profiles(sizes)]
+    low, high = STYLES[0].least[0], STYLES[0].most[0]
+    return {
+        "sides": {
+            "frames": frames,
+            "picture": f"multiples of {MULTIPLE}, from {low} to {high} px",
+        },
+        "built_with": {
+            "tensorrt": installed_version(),
+            "gpu": asdict(gpu_of(torch.device("cuda"))),
+        },
+    }
+
+
+def to_tensorrt(graph: Path, options: ExportOptions, bearing: dict[str, float]) -> Path:
+    """NAME.onnx -> NAME.engine; the ONNX file goes. The frame side's must still lie beside the
+    style side's."""
+    model, device, path = onnx.load(graph), torch.device("cuda"), graph.with_suffix(".engine")
+    cast_bytes_first(model)
+    if graph.stem == "style":
+        build(model, STYLES, device, path, portable=True)
+    else:
+        lower(model, options.precision, bearing)
+        build(model, profiles(options.sizes), device, path, portable=True)
+    graph.unlink()
+    return path
+
+
+def run_tensorrt(path: Path, inputs: Arrays) -> Arrays:
+    """Run an engine that was built here once -> its outputs by name."""
+    return Plan(path, torch.device("cuda"), portable=True)(inputs)
