@@ -56,7 +56,7 @@ class StreamOptions:
     output: list[str] = option(
         [],
         "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// udp:// "
-        "tcp:// or null:; several at a time; default: INPUT_STYLE.mp4 beside the input",
+        "tcp://, web: (a live page) or null:; several at a time; default: INPUT_STYLE.mp4 beside the input",
         metavar="OUTPUT",
     )
     strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
@@ -109,7 +109,11 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
     if len({*outputs}) < len(outputs):
         raise ConfigError("two outputs have the same name")
     sink_options = SinkOptions(
-        options.codec, options.quality, not options.no_audio, options.overwrite
+        options.codec,
+        options.quality,
+        not options.no_audio,
+        options.overwrite,
+        tuple((str(s.path), share) for s, share in zip(styles, look.timeline.at(0), strict=True)),
     )
     with open_source(source, source_options) as opened:
         if opened.info.live:

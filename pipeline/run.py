@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
+from pipeline.control import Change
 from pipeline.errors import SourceInvalid
 from pipeline.frame import StreamInfo
 from pipeline.opening import shown
@@ -37,6 +38,7 @@ CALL_S = 0.1
 ENDING_S = 3.0
 SKIP_S = 0.02
 AHEAD = 2
+POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,10 @@ class Pipeline:
         self._live = plan.info.live
         self._zero: int | None = None  # of a live source: the time stamp that counts as 0
         self._epoch = 0
+        self._changes: list[Change] = []
+        self._said: dict[str, list[str]] = {}
+        self._now_s = 0.0  # time of the frame that was handed to a stylizer last
+        self._polled_s = 0.0
         self._finished = False
         self._began = self._last_s = time.monotonic()
 
@@ -193,6 +199,7 @@ class Pipeline:
             count = min(self._stylizer_batch(), len(self._done), len(self._frames))
             tickets, slots = self._frames.take(count), self._done.take(count)
             self._handed = max(self._handed, tickets[-1].index + 1)
+            self._now_s = tickets[-1].time_s
             stylizer.submit(
                 "stylize", tickets, slots, generation=self._generation, context=(tickets, slots)
             )
@@ -211,6 +218,10 @@ class Pipeline:
             tickets = self._painted.take(self._batch)
             self._at_writer |= {t.index: t for t in tickets}
             self._writer.submit("write", tickets, generation=self._generation)
+        now = time.monotonic()
+        if self._live and not self._writer.calls and now - self._polled_s > POLL_S:
+            self._polled_s = now
+            self._writer.submit("poll", generation=self._generation)
         done = self._total is not None and self._written >= self._total
         if done and not self._writer.calls:
             # An interrupted run that wrote nothing has nothing to complete.
@@ -301,7 +312,15 @@ class Pipeline:
         if work.peak_memory_mib:
             report.peak_memory_mib[name] = work.peak_memory_mib
             report.cpu_s[name] = work.cpu_s
-        report.notices += [n for n in work.notices if n not in report.notices]
+        if work.notices:
+            # Each time anew: some of them count.
+            self._said[name] = work.notices
+            said = [text for texts in self._said.values() for text in texts]
+            report.notices = list(dict.fromkeys([*self._plan.notices, *said]))
+        for change in work.asked:
+            self._changes.append(replace(change, at_s=self._now_s))
+            for stylizer in self._stylizers:
+                stylizer.submit("adjust", self._changes[-1])
 
     # -- when something dies ---------------------------------------------------------------------
 
@@ -315,6 +334,8 @@ class Pipeline:
         if stage is self._reader:
             self._asked = self._received
         stage.start()
+        for change in self._changes if stage in self._stylizers else []:
+            stage.submit("adjust", change)
 
     def _return_unpainted(self, call: Call) -> None:
         tickets, slots = call.context

@@ -5,7 +5,9 @@ goes on where the driver says. Their names show in a process list as ray::Reader
 """
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from engines import Arrays, Frames, load_engine
+from pipeline.control import Change
 from pipeline.errors import EngineError
 from pipeline.frame import Frame, StreamInfo
 from pipeline.mask import Mask
@@ -40,6 +43,8 @@ class Work:
     damage: str | None = None
     dropped: int = 0
     """Reader: frames of a live source that newer ones replaced, since the last call."""
+    asked: list[Change] = field(default_factory=list)
+    """Writer: what someone who watches asked to be changed."""
     peak_memory_mib: float = field(default_factory=peak_memory_mib)
     cpu_s: float = field(default_factory=cpu_seconds)
 
@@ -127,6 +132,9 @@ class Stylizer(Stage):
     def __init__(self, pool: PoolHandle, look: Look) -> None:
         super().__init__(pool)
         self._look = look
+        # One at a time, in order: encoding a style takes a moment, in which frames go on.
+        self._beside = ThreadPoolExecutor(1)
+        self._coming: deque[Future[tuple[Change, list[Any]]]] = deque()
 
     def open(self) -> Work:
         """Load the model, encode the styles, open the masks."""
@@ -142,8 +150,31 @@ class Stylizer(Stage):
         why = [self._engine.why] if self._engine.why else []
         return Work(notices=why + [text for mask in self._masks for text in mask.notices(w, h)])
 
+    def adjust(self, change: Change) -> Work:
+        """Take on a change, which holds between two frames once its styles are encoded."""
+
+        def encoded() -> tuple[Change, list[Any]]:
+            return change, [self._engine.encode_style(style) for style in change.styles]
+
+        self._coming.append(self._beside.submit(encoded))
+        return Work()
+
+    def _adopt(self) -> None:
+        """What has been made ready of the changes asked for."""
+        while self._coming and self._coming[0].done():
+            change, codes = self._coming.popleft().result()
+            self._codes += codes
+            look = self._look
+            timeline = look.timeline
+            if change.shares is not None and len(change.shares) == len(self._codes):
+                timeline = timeline.turned(change.at_s, change.fade_s, change.shares)
+            strength = look.strength if change.strength is None else change.strength
+            keep = look.keep_color if change.keep_color is None else change.keep_color
+            self._look = replace(look, timeline=timeline, strength=strength, keep_color=keep)
+
     def stylize(self, tickets: Sequence[Ticket], slots: Sequence[int]) -> Work:
         """Paint each ticket's frame into the slot beside it; tickets come back with that slot."""
+        self._adopt()
         seconds: list[float] = []
         moved = [replace(t, slot=slot) for t, slot in zip(tickets, slots, strict=True)]
         for group in self._alike(tickets):
@@ -223,6 +254,10 @@ class Writer(Stage):
             done.append(due)
         return self._report(done, seconds)
 
+    def poll(self) -> Work:
+        """Only to hear what is asked."""
+        return self._report([], [])
+
     def finish(self) -> Work:
         """Complete the output under its final name."""
         self._sink.finish()
@@ -234,4 +269,10 @@ class Writer(Stage):
         return self._report([], [])
 
     def _report(self, done: list[Ticket], seconds: list[float]) -> Work:
-        return Work(done, seconds, self._sink.next_index, notices=list(self._sink.notices))
+        return Work(
+            done,
+            seconds,
+            self._sink.next_index,
+            notices=list(self._sink.notices),
+            asked=self._sink.take_asked(),
+        )

@@ -51,6 +51,17 @@ class Timeline:
                     f"before the last has ended at {before.end_s:g} s"
                 )
 
+    def turned(self, at_s: float, fade_s: float, wanted: tuple[float, ...]) -> "Timeline":
+        """From `at_s` on, faded in over `fade_s`, the shares `wanted` instead of what was planned.
+        There may be more of them than before."""
+        before = self.at(at_s)
+        padded = [*before, *[0.0] * (len(wanted) - len(before))]
+        other = Timeline([])
+        total = sum(wanted)
+        cue = Span(at_s, at_s + fade_s)
+        other._cues = [(Span(), padded), (cue, [share / total for share in wanted])]
+        return other
+
     @staticmethod
     def _shares(styles: list[tuple[Span, float]], cue: Span) -> list[float]:
         weights = [weight if span == cue else 0.0 for span, weight in styles]

@@ -55,7 +55,7 @@ class Camera(BaseHTTPRequestHandler):
                 self.wfile.write(head.encode() + data + b"\r\n")
             except OSError:
                 return
-            server.number += 1
+            server.number += server.step
             time.sleep(PERIOD_S)
 
     def log_message(self, *_: object) -> None:
@@ -68,6 +68,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
     number = 0
+    step = 1
+    """0: it shows the same picture for ever."""
     running = True
 
     def stop(self) -> None:

@@ -8,6 +8,7 @@ from conftest import ROOT
 
 PACKAGES = (
     *("models", "engines", "pipeline", "training", "evaluation", "export", "benchmarks", "demo"),
+    "web",
 )
 ALLOWED = {
     "models": set(),
@@ -18,6 +19,7 @@ ALLOWED = {
     "export": {"models", "engines", "pipeline"},
     "benchmarks": {"models", "engines", "pipeline", "evaluation"},
     "demo": {"pipeline"},
+    "web": {"models", "pipeline"},
 }
 # Heavy libraries and the only places that may name them.
 HOMES = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, cast
 
+from pipeline.control import Change
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
 
@@ -23,6 +24,8 @@ class SinkOptions:
     """Constant quality, lower is better (H.264 0 to 51); pictures: 1 to 100, higher is better."""
     sound: bool = True
     overwrite: bool = False
+    looks: tuple[tuple[str, float], ...] = ()
+    """Path and share of each style that the stream begins with, for an output that shows them."""
 
 
 class Sink(Protocol):
@@ -47,6 +50,10 @@ class Sink(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
+    def take_asked(self) -> list[Change]:
+        """What those who watch asked to be changed, since the last call."""
+        ...
+
     def write(self, frame: Frame) -> None:
         """Takes `frame`; ignores an index below `next_index`, raises SinkError on a gap."""
         ...

@@ -6,7 +6,6 @@ line, which others can read. It says `connected`, or why it is not, in one line 
 """
 
 import json
-import struct
 import sys
 from fractions import Fraction
 from typing import BinaryIO
@@ -19,10 +18,8 @@ from pipeline import color
 from pipeline.errors import SourceLost
 from pipeline.frame import ColorTags, Pixels
 from pipeline.opening import network_error, shown
+from pipeline.sinks._relay import HEADER, TIME_BASE
 
-HEADER = struct.Struct("<q")
-"""Before each frame: its time stamp in ticks of TIME_BASE."""
-TIME_BASE = Fraction(1, 90_000)
 TAGS = ColorTags("bt709", "tv", "bt709", "bt709")
 KEY_S = 2
 """Between key frames: how long one who joins may have to wait."""

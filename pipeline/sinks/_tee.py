@@ -4,6 +4,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from pipeline.control import Change
 from pipeline.errors import SinkError
 from pipeline.frame import Frame
 from pipeline.sinks import Sink
@@ -36,6 +37,10 @@ class Tee:
     def notices(self) -> list[str]:
         """Those of all outputs."""
         return [*self._said, *(text for sink in self._sinks for text in sink.notices)]
+
+    def take_asked(self) -> list[Change]:
+        """What was asked at any of them."""
+        return [change for sink in self._sinks for change in sink.take_asked()]
 
     def write(self, frame: Frame) -> None:
         """Gives `frame` to those that have not had it. SinkError: the last one failed."""

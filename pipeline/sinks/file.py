@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from av.packet import Packet
 
+from pipeline.control import Change
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
 from pipeline.opening import open_media, video_of
@@ -120,6 +121,10 @@ class FileSink:
         sound = self._options.sound and self._first == 0
         out = Output(path, self._container)
         return PartWriter(out, self._recipe, self._info, sound, self.notices)
+
+    def take_asked(self) -> list[Change]:
+        """Nobody can ask here."""
+        return []
 
     def finish(self) -> None:
         """Completes the file: by renaming, or by joining the parts."""

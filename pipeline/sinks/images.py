@@ -8,6 +8,7 @@ from typing import Self
 
 import cv2
 
+from pipeline.control import Change
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, Pixels, StreamInfo
 from pipeline.sinks import PICTURE_SUFFIXES, Sink, SinkOptions, check_folder, check_order
@@ -109,6 +110,10 @@ class ImagesSink:
         if not done:
             raise SinkError(f"a picture cannot be encoded as {suffix}")
         return data.tobytes()
+
+    def take_asked(self) -> list[Change]:
+        """Nobody can ask here."""
+        return []
 
     def finish(self) -> None:
         """Every picture is complete already."""

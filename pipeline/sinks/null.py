@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Self
 
+from pipeline.control import Change
 from pipeline.frame import Frame, StreamInfo
 from pipeline.sinks import Sink, SinkOptions, check_order
 
@@ -40,6 +41,10 @@ class NullSink:
         """Counts `frame`."""
         if check_order(frame, self.next_index):
             self.next_index += 1
+
+    def take_asked(self) -> list[Change]:
+        """Nobody can ask here."""
+        return []
 
     def finish(self) -> None:
         """Nothing to complete."""

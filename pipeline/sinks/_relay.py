@@ -1,0 +1,212 @@
+"""What outputs share that hand frames to a process of their own.
+
+Nobody waits for that process: while it is slow or away only the newest frame is kept, and it is
+started again after waits that grow. While no new frame comes the last one is handed over again, so
+that whatever it shows goes on.
+"""
+
+import json
+import os
+import random
+import select
+import struct
+import subprocess
+import sys
+import threading
+import time
+from abc import ABC, abstractmethod
+from fractions import Fraction
+from types import TracebackType
+from typing import Any, Self
+
+from pipeline.control import Change
+from pipeline.errors import SinkError
+from pipeline.frame import Frame, Pixels, StreamInfo
+from pipeline.sinks import check_order
+
+HEADER = struct.Struct("<q")
+"""Before the pixels of each frame: its time stamp in ticks of TIME_BASE."""
+TIME_BASE = Fraction(1, 90_000)
+CONNECT_S = 10.0
+STALLED_S = 5.0
+"""Longest time that a frame may take to be handed over."""
+ENDING_S = 5.0
+WAITS_S = (0.5, 30.0)
+REPEAT_S = 0.5
+"""After so long without a new frame the last one goes again."""
+
+
+class Relay(ABC):
+    """A sink whose thread feeds a process; frames of films are handed over at their own pace.
+
+    The process is told what to do by a line of JSON, says `connected` or why not in one line, and
+    then reads frames.
+    """
+
+    keeps = False
+    module: str
+    """What the process runs, for `python -m`."""
+
+    def __init__(self, name: str, info: StreamInfo) -> None:
+        self.next_index = 0
+        self._name, self._info = name, info
+        self._changed = threading.Condition()
+        self._newest: tuple[int, Pixels] | None = None
+        self._shown: tuple[int, Pixels] | None = None
+        self._ended = False
+        self._sent = self._dropped = self._failures = 0
+        self._why = "has not connected yet"
+        self._zero_s: float | None = None
+        self._last_pts = -1
+        self._asked: list[Change] = []
+        self._thread = threading.Thread(target=self._run, daemon=True, name="relay")
+
+    @abstractmethod
+    def _about(self) -> dict[str, Any]:
+        """What the process is told."""
+
+    def _heard(self, line: str) -> None:  # noqa: B027  what most have nothing to do with
+        """A line that the process said after `connected`."""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.abandon()
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know so far."""
+        said = []
+        if self._failures:
+            said.append(f"{self._name} was lost {self._failures} times: {self._why}")
+        if self._dropped:
+            said.append(f"{self._name}: {self._dropped} frames came too fast for it")
+        return said
+
+    def take_asked(self) -> list[Change]:
+        """What its process was asked."""
+        asked, self._asked = self._asked, []
+        return asked
+
+    def write(self, frame: Frame) -> None:
+        """Hands over `frame`, from a film at its time; never waits for the process."""
+        if not check_order(frame, self.next_index):
+            return
+        self.next_index += 1
+        if not self._info.live:
+            self._pace(frame.time_s)
+        with self._changed:
+            self._dropped += self._newest is not None
+            self._newest = (round(frame.time_s / TIME_BASE), frame.pixels.copy())
+            self._changed.notify_all()
+
+    def finish(self) -> None:
+        """Hands over what is left. SinkError: not one frame was ever taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest is None, ENDING_S)
+        self.abandon()
+        if not self._sent:
+            raise SinkError(f"{self._name}: nothing could be sent: {self._why}")
+
+    def abandon(self) -> None:
+        """Ends the process."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        if self._thread.ident is not None:
+            self._thread.join(2 * ENDING_S)
+
+    def _pace(self, time_s: float) -> None:
+        now = time.monotonic()
+        if self._zero_s is None:
+            self._zero_s = now - time_s
+        time.sleep(max(0.0, self._zero_s + time_s - now))
+
+    # -- the thread ----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._ended or self._newest:
+            before = self._sent
+            try:
+                self._feed()
+            except SinkError as error:
+                self._why = str(error).removeprefix(self._name).lstrip(": ")
+                self._failures += 1
+                if self._ended:
+                    return
+                failures = 1 if self._sent > before else failures + 1
+                first, most = WAITS_S
+                wait_s = min(most, first * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._ended, wait_s)
+
+    def _feed(self) -> None:
+        """One process, from start to end; a SinkError says why it ended by itself."""
+        command = [sys.executable, "-m", self.module]
+        child = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert child.stdin
+        assert child.stdout
+        os.set_blocking(child.stdin.fileno(), False)
+        said = b""
+        try:
+            self._put(child, json.dumps(self._about()).encode() + b"\n")
+            if not select.select([child.stdout], [], [], CONNECT_S)[0]:
+                raise SinkError(f"{self._name} does not answer")
+            said = child.stdout.readline()
+            if said.strip() != b"connected":
+                raise SinkError(said.decode().strip() or f"{self._name}: its process ended")
+            while (due := self._next()) is not None:
+                pts, pixels = due
+                self._put(child, HEADER.pack(pts) + pixels.tobytes())
+                self._sent += 1
+                while select.select([child.stdout], [], [], 0)[0]:
+                    said = child.stdout.readline()
+                    if not said:
+                        break
+                    self._heard(said.decode().strip())
+            child.stdin.close()
+            child.wait(ENDING_S)
+        except (BrokenPipeError, subprocess.TimeoutExpired):
+            said = child.stdout.readline() or said
+            raise SinkError(said.decode().strip() or f"{self._name}: it broke off") from None
+        finally:
+            child.kill()
+            child.wait()
+            child.stdin.close()
+            child.stdout.close()
+
+    def _next(self) -> tuple[int, Pixels] | None:
+        """The newest frame, or after REPEAT_S the last one again; None at the end."""
+        with self._changed:
+            began = time.monotonic()
+            limit_s = None if self._shown is None else REPEAT_S
+            came = self._changed.wait_for(lambda: self._newest or self._ended, limit_s)
+            if self._newest is not None:
+                self._shown, self._newest = self._newest, None
+                self._changed.notify_all()
+            elif self._ended or self._shown is None:
+                return None
+            elif not came:
+                pts, pixels = self._shown
+                self._shown = pts + round((time.monotonic() - began) / TIME_BASE), pixels
+            pts, pixels = self._shown
+            self._last_pts = pts = max(pts, self._last_pts + 1)
+            return pts, pixels
+
+    def _put(self, child: "subprocess.Popen[bytes]", data: bytes) -> None:
+        """Write it all within STALLED_S."""
+        assert child.stdin
+        rest, until_s = memoryview(data), time.monotonic() + STALLED_S
+        while rest:
+            left_s = max(0.0, until_s - time.monotonic())
+            if not select.select([], [child.stdin], [], left_s)[1]:
+                raise SinkError(f"{self._name} takes nothing any more")
+            rest = rest[os.write(child.stdin.fileno(), rest) :]

@@ -1,0 +1,1 @@
+"""The live page: what a stream looks like now, and how to change it."""
