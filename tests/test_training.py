@@ -372,6 +372,39 @@ def test_loss_network_is_scaled_to_its_photographs(material: Path) -> None:
     assert means == {n: pytest.approx(1, abs=1e-3) for n in layers}
 
 
+def test_coarse_steps_are_judged_by_the_distilled_network_alone(
+    material: Path, tmp_path: Path
+) -> None:
+    generator = torch.Generator().manual_seed(2)
+
+    def convolution(name: str, *shape: int) -> dict[str, torch.Tensor]:
+        weight = torch.randn(*shape, generator=generator) / shape[1]
+        return {f"{name}.weight": weight, f"{name}.bias": torch.rand(shape[0], generator=generator)}
+
+    distilled = (
+        convolution("conv0", 3, 3, 1, 1)
+        | convolution("conv1_1", 4, 3, 3, 3)
+        | convolution("conv1_1.aux", 8, 4, 1, 1)
+        | convolution("conv1_2", 4, 4, 3, 3)
+        | convolution("conv2_1", 8, 4, 3, 3)
+        | convolution("conv2_1.aux", 16, 8, 1, 1)
+    )
+    save_file(distilled, tmp_path / "distilled.safetensors")
+    paths = (str(material / "vgg.safetensors"), str(tmp_path / "distilled.safetensors"))
+    network = load_loss_network(*paths)
+    photographs = torch.rand(2, 3, 32, 32, generator=generator)
+    layers = ["1_1", "2_1"]
+    network.calibrate([photographs], layers, coarse=True)
+    fine, coarse = (network(photographs, layers, coarse=c) for c in (False, True))
+    for name in layers:
+        assert fine[name].shape == coarse[name].shape
+        assert not torch.allclose(fine[name], coarse[name], atol=0.1)
+        assert fine[name].mean().item() == pytest.approx(1, abs=1e-3)
+        assert coarse[name].mean().item() == pytest.approx(1, abs=1e-3)
+    with pytest.raises(ValueError, match="has no relu3_1"):
+        network(photographs, ["3_1"], coarse=True)
+
+
 def test_nearest_loss_has_the_gradient_of_the_dense_minimum() -> None:
     generator = torch.Generator().manual_seed(3)
     style = torch.randn(1, 8, 6, 6, generator=generator)
