@@ -4,20 +4,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engines import Arrays, Frames
-from models import pictures
+from engines import Frames
+from models import codes, pictures
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """What someone asks for; None leaves a thing as it is."""
 
-    styles: list[Frames | Arrays] = field(default_factory=list, repr=False)
-    """New ones, which come after those that there are."""
-    shares: tuple[float, ...] | None = None
-    """Of all styles, the new ones included; not negative, not all zero."""
+    looks: dict[str, tuple[float, Frames | None]] | None = field(default=None, repr=False)
+    """By their paths, the styles that are to be seen: share, and picture (none for a style code,
+    which must be there already)."""
     fade_s: float = 0.0
-    """How long the shares take to become so."""
+    """How long they take to appear."""
     strength: float | None = None
     keep_color: bool | None = None
     at_s: float = 0.0
@@ -25,18 +24,22 @@ class Change:
 
 
 def change_of(words: dict[str, Any]) -> Change:
-    """What a page sends: `add` (paths of pictures), `shares`, `fade_s`, `strength`, `keep_color`.
-    ValueError or OSError: it makes no sense, or a picture cannot be read."""
-    shares = words.get("shares")
-    if shares is not None:
-        shares = tuple(float(share) for share in shares)
-        if min(shares, default=-1) < 0 or not sum(shares):
-            raise ValueError("shares must not be negative, nor all zero")
-    strength = words.get("strength")
+    """What a page sends: `looks` ({path: share}), `fade_s`, `strength`, `keep_color`, each of them
+    optional. ValueError, TypeError or OSError: it makes no sense, or a picture cannot be read."""
+    looks, strength, keep = (words.get(key) for key in ("looks", "strength", "keep_color"))
+    if looks is not None:
+        looks = {path: (float(share), _picture(Path(path))) for path, share in looks.items()}
+        if min(share for share, _ in looks.values()) <= 0:
+            raise ValueError("shares are above zero")
     return Change(
-        [pictures.decode(Path(path).read_bytes())[0] for path in words.get("add", [])],
-        shares,
+        looks,
         min(max(float(words.get("fade_s") or 0), 0.0), 60.0),
         None if strength is None else min(max(float(strength), 0.0), 1.5),
-        None if words.get("keep_color") is None else bool(words["keep_color"]),
+        None if keep is None else bool(keep),
     )
+
+
+def _picture(path: Path) -> Frames | None:
+    if path.suffix == codes.SUFFIX:
+        return None
+    return pictures.decode(path.read_bytes())[0]

@@ -56,7 +56,8 @@ class StreamOptions:
     output: list[str] = option(
         [],
         "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// udp:// "
-        "tcp://, web: (a live page) or null:; several at a time; default: INPUT_STYLE.mp4 beside the input",
+        "tcp://, web: (a live page) or null:; several at a time; default: INPUT_STYLE.mp4 beside "
+        "the input",
         metavar="OUTPUT",
     )
     strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
@@ -113,7 +114,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         options.quality,
         not options.no_audio,
         options.overwrite,
-        tuple((str(s.path), share) for s, share in zip(styles, look.timeline.at(0), strict=True)),
+        tuple(zip(look.paths, look.timeline.at(0), strict=True)),
     )
     with open_source(source, source_options) as opened:
         if opened.info.live:
@@ -163,6 +164,7 @@ def make_look(options: StreamOptions, styles: list[Style]) -> Look:
         options.model,
         options.device,
         [s.look for s in styles],
+        [str(s.path.resolve()) for s in styles],
         Timeline((s.span, s.weight) for s in styles),
         options.mask,
         options.strength,

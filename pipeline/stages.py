@@ -117,6 +117,8 @@ class Look:
     model: str
     device: str
     styles: list[Frames | Arrays]
+    paths: list[str]
+    """Of the styles."""
     timeline: Timeline
     masks: list[str]
     """One for each style but the first, which lies beneath; none: styles go by the timeline."""
@@ -134,7 +136,8 @@ class Stylizer(Stage):
         self._look = look
         # One at a time, in order: encoding a style takes a moment, in which frames go on.
         self._beside = ThreadPoolExecutor(1)
-        self._coming: deque[Future[tuple[Change, list[Any]]]] = deque()
+        self._coming: deque[Future[tuple[Change, dict[str, Any]]]] = deque()
+        self._places = {path: place for place, path in enumerate(look.paths)}
 
     def open(self) -> Work:
         """Load the model, encode the styles, open the masks."""
@@ -153,8 +156,13 @@ class Stylizer(Stage):
     def adjust(self, change: Change) -> Work:
         """Take on a change, which holds between two frames once its styles are encoded."""
 
-        def encoded() -> tuple[Change, list[Any]]:
-            return change, [self._engine.encode_style(style) for style in change.styles]
+        def encoded() -> tuple[Change, dict[str, Any]]:
+            new = {
+                path: self._engine.encode_style(picture)
+                for path, (_, picture) in (change.looks or {}).items()
+                if path not in self._places and picture is not None
+            }
+            return change, new
 
         self._coming.append(self._beside.submit(encoded))
         return Work()
@@ -162,12 +170,18 @@ class Stylizer(Stage):
     def _adopt(self) -> None:
         """What has been made ready of the changes asked for."""
         while self._coming and self._coming[0].done():
-            change, codes = self._coming.popleft().result()
-            self._codes += codes
+            change, new = self._coming.popleft().result()
+            for path in new.keys() - self._places.keys():
+                self._places[path] = len(self._codes)
+                self._codes.append(new[path])
             look = self._look
             timeline = look.timeline
-            if change.shares is not None and len(change.shares) == len(self._codes):
-                timeline = timeline.turned(change.at_s, change.fade_s, change.shares)
+            shares = [0.0] * len(self._codes)
+            for path, (share, _) in (change.looks or {}).items():
+                if path in self._places:
+                    shares[self._places[path]] = share
+            if any(shares):
+                timeline = timeline.turned(change.at_s, change.fade_s, shares)
             strength = look.strength if change.strength is None else change.strength
             keep = look.keep_color if change.keep_color is None else change.keep_color
             self._look = replace(look, timeline=timeline, strength=strength, keep_color=keep)

@@ -51,7 +51,7 @@ class Timeline:
                     f"before the last has ended at {before.end_s:g} s"
                 )
 
-    def turned(self, at_s: float, fade_s: float, wanted: tuple[float, ...]) -> "Timeline":
+    def turned(self, at_s: float, fade_s: float, wanted: list[float]) -> "Timeline":
         """From `at_s` on, faded in over `fade_s`, the shares `wanted` instead of what was planned.
         There may be more of them than before."""
         before = self.at(at_s)

@@ -47,12 +47,11 @@ Pixels = NDArray[np.uint8]
 
 @dataclass
 class Look:
-    """A picture whose look can be had. `place`: among the styles of the stream, once there."""
+    """A picture whose look can be had, and its share of what is seen."""
 
     name: str
     path: Path
     thumb: bytes
-    place: int | None = None
     share: float = 0.0
 
 
@@ -66,7 +65,6 @@ class Page:
         """`there`: path and share of each style that the stream began with."""
         self.loop, self._ask = loop, ask
         self.looks: dict[str, Look] = {}
-        self._there = len(there)
         self.strength, self.keep_color = 1.0, False
         self.frames = 0
         self._newest: Pixels | None = None
@@ -74,11 +72,11 @@ class Page:
         self._came = asyncio.Event()
         self._times: deque[float] = deque(maxlen=60)
         self._folder = tempfile.TemporaryDirectory(prefix="stylestream-looks-")
-        for place, (text, share) in enumerate(there):
+        for text, share in there:
             path = Path(text)
             is_code = path.suffix == codes.SUFFIX
             look = self.add(path.stem, GREY if is_code else path.read_bytes())
-            look.place, look.share = place, share
+            look.path, look.share = path, share
         for path in sorted(SHIPPED.glob("*.jpg")):
             if path.stem not in self.looks:
                 self.add(path.stem, path.read_bytes())
@@ -160,16 +158,9 @@ class Page:
         shares = {name: number(wanted, name, 0, 1e6, 0.0) for name in wanted}
         if not sum(shares.values()):
             raise ValueError("the shares are all zero")
-        used = [self.looks[name] for name, share in shares.items() if share]
-        new = [look for look in used if look.place is None]
-        for look in new:
-            look.place, self._there = self._there, self._there + 1
-        places = [0.0] * self._there
         for look in self.looks.values():
             look.share = shares.get(look.name, 0.0) / sum(shares.values())
-            if look.place is not None:
-                places[look.place] = look.share
-        return {"add": [str(look.path) for look in new], "shares": places}
+        return {"looks": {str(k.path): k.share for k in self.looks.values() if k.share}}
 
     def state(self) -> dict[str, Any]:
         """All that the page shows."""
