@@ -1,5 +1,7 @@
 """Runs a model in eager PyTorch on a CPU, a CUDA GPU or Apple's MPS."""
 
+from threading import current_thread, main_thread
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -30,6 +32,9 @@ class TorchEngine:
     @torch.inference_mode()
     def encode_style(self, style: Frames | Arrays) -> Code:
         """A style picture (H,W,3), or the arrays of a saved code -> its code on the device."""
+        if current_thread() is not main_thread():
+            # Beside the painting: two teams of threads on the same cores wait for one another.
+            torch.set_num_threads(1)
         if isinstance(style, dict):
             return {name: torch.tensor(values).to(self.device) for name, values in style.items()}
         return styles.encode(self.model, style)

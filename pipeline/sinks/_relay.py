@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self
@@ -58,7 +59,7 @@ class Relay(ABC):
         self._why = "has not connected yet"
         self._zero_s: float | None = None
         self._last_pts = -1
-        self._asked: list[Change] = []
+        self._asked: deque[Change] = deque()  # filled by the thread
         self._thread = threading.Thread(target=self._run, daemon=True, name="relay")
 
     @abstractmethod
@@ -92,8 +93,7 @@ class Relay(ABC):
 
     def take_asked(self) -> list[Change]:
         """What its process was asked."""
-        asked, self._asked = self._asked, []
-        return asked
+        return [self._asked.popleft() for _ in range(len(self._asked))]
 
     def write(self, frame: Frame) -> None:
         """Hands over `frame`, from a film at its time; never waits for the process."""
