@@ -81,7 +81,8 @@ def test_a_saved_code_serves_every_engine(engine: Engine, torch_engine: Engine) 
 @pytest.fixture
 def kept(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own that holds the graph of `compact`, which takes long to make."""
-    for path in cache.folder().glob(f"compact*{cache.code_version()}*"):
+    mine = f"compact-{models.fingerprint('compact')}-{cache.code_version()}*"
+    for path in cache.folder().glob(mine):
         shutil.copy(path, tmp_path)
     monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path))
     return tmp_path

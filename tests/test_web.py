@@ -204,7 +204,13 @@ def test_other_names_and_other_pages_are_refused(stream: Stream) -> None:
 
 @pytest.mark.skipif(not BROWSER, reason="needs Chromium")
 def test_a_browser_shows_it(stream: Stream) -> None:
-    words = ("--headless", "--no-sandbox", "--disable-gpu", "--timeout=6000", "--dump-dom")
+    words = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=4000",
+        "--dump-dom",
+    )
     page = subprocess.run(
         [str(BROWSER), *words, f"http://127.0.0.1:{stream.port}/"],
         capture_output=True,
