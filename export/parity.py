@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines import Frames
+from engines.choice import CLOSE
 from engines.graph import FrameSide
 from engines.runtime import pad
 from models.pictures import STYLE_SIDE
 
 Run = Callable[[Path, dict[str, NDArray[np.generic]]], dict[str, NDArray[np.generic]]]
-LEVELS = 1
-"""fp32: values may differ by 1e-3, which can tip a rounding."""
 LEAST_DB = {"fp16": 40.0, "bf16": 35.0, "int8": 32.0}
 """Peak signal to noise ratio that the other precisions must reach. fp16 has three bits more than
 bf16, and none of our values needs the range of that."""
@@ -38,7 +37,7 @@ class Parity:
     def passes(self, precision: str) -> bool:
         """Whether that is as close as this precision must come."""
         if precision == "fp32":
-            return self.levels <= LEVELS
+            return self.levels <= CLOSE
         return self.psnr_db >= LEAST_DB[precision]
 
 

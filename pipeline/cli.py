@@ -36,7 +36,11 @@ def parse(arguments: list[str]) -> tuple[str, StreamOptions]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("input", help="video file, folder or pattern of pictures, or test:")
+    parser.add_argument(
+        "input",
+        help="video file, folder or pattern of pictures, rtsp:// "
+        "rtmp:// http:// udp:// tcp://, webcam:0, or test:",
+    )
     parser.add_argument(
         "-o", dest="output", action="append", default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
@@ -50,11 +54,11 @@ def parse(arguments: list[str]) -> tuple[str, StreamOptions]:
 
 def main(arguments: list[str]) -> int:
     """Run one job, or the doctor; every failure is one line on standard error."""
-    if arguments == ["doctor"]:
-        from pipeline import doctor
-
-        return doctor.main()
     try:
+        if arguments == ["doctor"]:
+            from pipeline import doctor
+
+            return doctor.main()
         source, options = parse(arguments)
         with planned(source, options) as plan:
             outputs = ", ".join(map(shown, plan.sinks))

@@ -165,7 +165,8 @@ class Relay(ABC):
                 raise SinkError(said.decode().strip() or f"{self._name}: its process ended")
             while (due := self._next()) is not None:
                 pts, pixels = due
-                self._put(child, HEADER.pack(pts) + pixels.tobytes())
+                self._put(child, HEADER.pack(pts))
+                self._put(child, memoryview(pixels).cast("B"))
                 self._sent += 1
                 while select.select([child.stdout], [], [], 0)[0]:
                     said = child.stdout.readline()
@@ -201,7 +202,7 @@ class Relay(ABC):
             self._last_pts = pts = max(pts, self._last_pts + 1)
             return pts, pixels
 
-    def _put(self, child: "subprocess.Popen[bytes]", data: bytes) -> None:
+    def _put(self, child: "subprocess.Popen[bytes]", data: bytes | memoryview) -> None:
         """Write it all within STALLED_S."""
         assert child.stdin
         rest, until_s = memoryview(data), time.monotonic() + STALLED_S
