@@ -166,7 +166,7 @@ class Relay(ABC):
             while (due := self._next()) is not None:
                 pts, pixels = due
                 self._put(child, HEADER.pack(pts))
-                self._put(child, memoryview(pixels).cast("B"))
+                self._put(child, pixels.data.cast("B"))
                 self._sent += 1
                 while select.select([child.stdout], [], [], 0)[0]:
                     said = child.stdout.readline()
