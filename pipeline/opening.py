@@ -4,6 +4,7 @@ clear line for everything that can be wrong. Used by sources and by the copying 
 import errno
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,9 @@ from av.error import (
     FFmpegError,
     HTTPForbiddenError,
     HTTPNotFoundError,
+    HTTPServerError,
     HTTPUnauthorizedError,
+    InvalidDataError,
     ProtocolNotFoundError,
 )
 from av.stream import Disposition
@@ -151,6 +154,8 @@ def network_error(name: str, error: Exception) -> SourceError | None:
         return SourceForbidden(f"{name} wants another user and password (scheme://user:word@host)")
     if isinstance(error, HTTPNotFoundError):
         return SourceMissing(f"{name} is not there; check the path behind the host")
+    if isinstance(error, HTTPServerError):
+        return SourceLost(f"{name} answers with an error of its own; look into the server's log")
     if isinstance(error, ProtocolNotFoundError):
         return SourceInvalid(f"{name}: this FFmpeg does not know that protocol")
     if isinstance(error, (ExitError, TimeoutError)):
@@ -194,7 +199,8 @@ def open_media(
         "max_streams": str(MAX_STREAMS),
         "max_pixels": str(MAX_PIXELS),
     }
-    with mapped(text):
+    limit_s = timeout_s[0] if isinstance(timeout_s, tuple) else timeout_s
+    with mapped(text), _patient(text, limit_s):
         return av.open(
             url,
             mode="r",
@@ -203,6 +209,18 @@ def open_media(
             metadata_errors="replace",
             timeout=timeout_s,
         )
+
+
+@contextmanager
+def _patient(text: str, limit_s: float | None) -> Iterator[None]:
+    """RTSP calls it invalid data when nothing comes in time."""
+    began = time.monotonic()
+    try:
+        yield
+    except InvalidDataError:
+        if limit_s is None or time.monotonic() - began < limit_s:
+            raise
+        raise SourceSilent(f"{shown(text)} sends nothing; is the sender running?") from None
 
 
 def camera_log(path: str) -> list[str]:
