@@ -1,18 +1,21 @@
 """The command line of run_stream.py: parse, build, run, report, exit code."""
 
 import argparse
+import logging
 import signal
-import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from engines.choice import is_known
 from pipeline.errors import StreamError
+from pipeline.logs import note, say, speak
 from pipeline.opening import shown
 from pipeline.options import Parser, add_options, build, read_yaml
 from pipeline.plan import StreamOptions, planned
 from pipeline.progress import ProgressView
-from pipeline.report import Report
+from pipeline.report import Progress, Report
 from pipeline.run import Pipeline, Plan
 
 EPILOG = """examples:
@@ -54,12 +57,14 @@ def parse(arguments: list[str]) -> tuple[str, StreamOptions]:
 
 def main(arguments: list[str]) -> int:
     """Run one job, or the doctor; every failure is one line on standard error."""
+    speak(form_of(arguments))
     try:
         if arguments == ["doctor"]:
             from pipeline import doctor
 
             return doctor.main()
         source, options = parse(arguments)
+        speak(options.log)
         with planned(source, options) as plan:
             outputs = ", ".join(map(shown, plan.sinks))
             size = f"{plan.info.width}x{plan.info.height}"
@@ -67,24 +72,45 @@ def main(arguments: list[str]) -> int:
             look = plan.look
             if look.engine == "auto" and not is_known(look.model, look.device, look.threads):
                 say("finding the fastest engine, once for this model: about half a minute")
-            report = execute(plan, options.report)
+            report = execute(plan, options)
     except StreamError as error:
-        say(f"error: {error}")
+        say(str(error), logging.ERROR, {"exit_code": error.exit_code})
         return error.exit_code
     except KeyboardInterrupt:
         say("interrupted before anything was painted")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001  nobody is served by a traceback
-        say(f"error: unforeseen, please report it: {type(error).__name__}: {error}")
+        kind = type(error).__name__
+        say(f"unforeseen, please report it: {kind}: {error}", logging.ERROR)
         return StreamError.exit_code
     return conclude(report)
 
 
-def execute(plan: Plan, report_path: str | None) -> Report:
+def form_of(arguments: list[str]) -> str:
+    """How lines are wanted, also where the rest of the words makes no sense."""
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    wanted = words[words.index("--log") + 1 :] if "--log" in words else []
+    return "json" if wanted[:1] == ["json"] else "text"
+
+
+def execute(plan: Plan, options: StreamOptions) -> Report:
     """Run with progress; the report file is written however it ends."""
-    pipeline = None
+    pipeline, report_path = None, options.report
     try:
-        with ProgressView() as view, Pipeline(plan, view) as pipeline:
+        with ExitStack() as stack:
+            views: list[Callable[[Progress], None]] = [
+                stack.enter_context(ProgressView(options.log))
+            ]
+            if options.metrics is not None:
+                from pipeline.metrics import Metrics
+
+                views.append(stack.enter_context(Metrics(options.metrics)))
+
+            def tell(progress: Progress) -> None:
+                for view in views:
+                    view(progress)
+
+            pipeline = stack.enter_context(Pipeline(plan, tell))
             # Ray has handlers of its own: ours come after its start.
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: pipeline.stop())
@@ -101,15 +127,13 @@ def execute(plan: Plan, report_path: str | None) -> Report:
 
 def conclude(report: Report) -> int:
     """Print the report -> exit code."""
-    for line in [*(f"note: {n}" for n in report.notices), *report.lines()]:
+    for text in report.notices:
+        note(text)
+    for line in report.lines():
         say(line)
-    say(f"{'interrupted; written' if report.interrupted else 'written'}: {report.output}")
+    end = f"{'interrupted; written' if report.interrupted else 'written'}: {report.output}"
+    say(end, facts={"report": report.as_dict()})
     if report.error:
-        say(f"error: {report.error}")
+        say(report.error, logging.ERROR)
         return StreamError.exit_code
     return INTERRUPTED if report.interrupted else 0
-
-
-def say(line: str) -> None:
-    """One line for the user, on standard error."""
-    print(line, file=sys.stderr, flush=True)

@@ -24,6 +24,8 @@ class Frame:
     time_base: Fraction
     pixels: Pixels = field(repr=False)
     epoch: int = 0
+    arrived_s: float | None = None
+    """Of a live source: when the picture was there, by `time.monotonic`."""
 
     @property
     def time_s(self) -> float:

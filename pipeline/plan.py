@@ -11,6 +11,7 @@ from pathlib import Path
 import models
 from engines import KINDS
 from pipeline.errors import ConfigError
+from pipeline.logs import FORMS
 from pipeline.mask import Mask
 from pipeline.opening import shown
 from pipeline.options import nearest, option
@@ -79,6 +80,14 @@ class StreamOptions:
     no_audio: bool = option(False, "leave sound and subtitles out")
     overwrite: bool = option(False, "replace an output that exists")
     report: str | None = option(None, "also write the final report as JSON", metavar="FILE.json")
+    metrics: int | None = option(
+        None,
+        "serve figures for Prometheus at http://127.0.0.1:PORT/metrics, and at /health whether "
+        "frames come out",
+        metavar="PORT",
+        least=1,
+    )
+    log: str = option("text", "lines for people, or one JSON object a line", choices=FORMS)
     model: str = option(
         "compact", "what paints: a model that ships or a weights file; identity paints nothing"
     )

@@ -1,5 +1,7 @@
-"""Shows progress on standard error: a bar on a terminal, a line now and then elsewhere."""
+"""Shows progress on standard error: a bar on a terminal, a line now and then elsewhere. What goes
+wrong meanwhile is said when it happens."""
 
+import logging
 import sys
 import time
 from types import TracebackType
@@ -8,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from pipeline.report import Progress
+from pipeline.logs import PREFIXES, Facts, note, say
+from pipeline.report import Progress, Report
 
 LINE_EVERY_S = 10.0
 WINDOW_S = 5.0
@@ -17,16 +20,19 @@ WINDOW_S = 5.0
 class ProgressView:
     """Context manager; call it with each Progress."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: str) -> None:
+        """`form`: how lines are said, one of logs.FORMS."""
         self._console = Console(stderr=True, soft_wrap=True)
         words, figures = "{task.description}", "{task.fields[figures]}"
         columns = TextColumn(words), BarColumn(), TextColumn(figures)
         self._bar = Bar(*columns, console=self._console, transient=True)
-        self._live = sys.stderr.isatty()
+        self._live = sys.stderr.isatty() and form == "text"
         self._task = self._bar.add_task("starting", total=None, figures="")
         self._line_s = time.monotonic()
         # Speed is taken over the last seconds: start-up must not weigh on it for ever.
         self._marks: list[Progress] = []
+        self._told: set[str] = set()
+        self._counts: dict[str, int] = {}
 
     def __enter__(self) -> "ProgressView":
         if self._live:
@@ -43,7 +49,8 @@ class ProgressView:
             self._bar.stop()
 
     def __call__(self, progress: Progress) -> None:
-        figures = self._figures(progress)
+        figures, speeds = self._figures(progress)
+        self._events(progress.report)
         if self._live:
             self._bar.update(
                 self._task,
@@ -52,11 +59,34 @@ class ProgressView:
                 total=progress.total,
                 figures=figures,
             )
-        elif progress.frames and time.monotonic() - self._line_s > LINE_EVERY_S:
+        if progress.frames and time.monotonic() - self._line_s > LINE_EVERY_S:
             self._line_s = time.monotonic()
-            self._console.print(figures, highlight=False)
+            self._notices(progress.report.notices)
+            if not self._live:
+                say(figures, facts={"frames": progress.frames, "total": progress.total} | speeds)
 
-    def _figures(self, now: Progress) -> str:
+    def _events(self, report: Report) -> None:
+        """What a person who looks later wants to know the time of."""
+        counts = {f"{stage} was started again": n for stage, n in report.restarts.items()}
+        counts[f"{report.input} came back"] = report.reconnects
+        for text, count in counts.items():
+            if count > self._counts.get(text, 0):
+                self._note(text, {"times": count})
+        self._counts = counts
+
+    def _notices(self, notices: list[str]) -> None:
+        for text in notices:
+            if text not in self._told:
+                self._told.add(text)
+                self._note(text)
+
+    def _note(self, text: str, facts: Facts | None = None) -> None:
+        if self._live:  # above the bar
+            self._console.print(PREFIXES[logging.WARNING] + text, highlight=False, markup=False)
+        else:
+            note(text, facts)
+
+    def _figures(self, now: Progress) -> tuple[str, Facts]:
         self._marks = [m for m in self._marks if now.elapsed_s - m.elapsed_s < WINDOW_S] + [now]
         first = self._marks[0]
         span = now.elapsed_s - first.elapsed_s
@@ -65,7 +95,7 @@ class ProgressView:
         text = f"{now.frames}/{now.total or '?'} frames  {rate:.1f} frames/s  {speed:.2f}x"
         if now.total and rate > 0:
             text += f"  {clock((now.total - now.frames) / rate)} left"
-        return text
+        return text, {"frames_per_s": round(rate, 2), "speed": round(speed, 3)}
 
 
 def clock(seconds: float) -> str:

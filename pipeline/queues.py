@@ -15,6 +15,8 @@ class Ticket:
     time_base: Fraction
     slot: int
     epoch: int = 0
+    arrived_s: float | None = None
+    """Of a live source: when its picture was there, by `time.monotonic` of this machine."""
 
     @property
     def time_s(self) -> float:

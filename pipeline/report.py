@@ -17,8 +17,9 @@ class Report:
     output: str
     frames_in: int = 0
     frames_out: int = 0
-    dropped: int = 0
-    """Frames of a live source that newer ones replaced."""
+    drops: dict[str, int] = field(default_factory=dict)
+    """Frames of a live source that were left out, by cause: `newer` ones replaced them, or they
+    were `damaged`."""
     reconnects: int = 0
     """Times that a live source came back."""
     media_s: float = 0.0
@@ -29,6 +30,10 @@ class Report:
     ending_s: float = 0.0
     """From the last frame written to the end: joining, renaming, stopping."""
     restarts: dict[str, int] = field(default_factory=dict)
+    latency: Timings = field(default_factory=Timings)
+    """Of live frames: from the arrival of each until the output had taken it."""
+    memory_mib: dict[str, float] = field(default_factory=dict)
+    """Resident size of each process when it was last heard of."""
     peak_memory_mib: dict[str, float] = field(default_factory=dict)
     """Resident size of each process at its largest; pool frames count where they are touched."""
     cpu_s: dict[str, float] = field(default_factory=dict)
@@ -43,19 +48,18 @@ class Report:
         """Frames written for each second since the first one came out, or since the start."""
         return self.frames_out / self.elapsed_s if self.elapsed_s else 0.0
 
+    @property
+    def dropped(self) -> int:
+        """Frames of a live source that were left out."""
+        return sum(self.drops.values())
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, with p50 and p95 of each stage's time for a frame."""
-        plain = {k: v for k, v in asdict(self).items() if k != "stages"}
+        """Plain values, with percentiles of each stage's time for a frame."""
+        plain = {k: v for k, v in asdict(self).items() if k not in ("stages", "latency")}
+        plain["dropped"] = self.dropped
         plain["frames_per_s"] = round(self.rate, 3)
-        plain["stages"] = {
-            name: {
-                "frames": t.count,
-                "p50_ms": round(t.percentile_ms(0.5), 3),
-                "p95_ms": round(t.percentile_ms(0.95), 3),
-                "total_s": round(t.total_s, 3),
-            }
-            for name, t in self.stages.items()
-        }
+        plain["latency"] = spread(self.latency) if self.latency.count else None
+        plain["stages"] = {name: spread(timings) for name, timings in self.stages.items()}
         return plain
 
     def save(self, path: Path) -> None:
@@ -71,20 +75,31 @@ class Report:
         speed = f"{self.rate:.1f} frames/s"
         if self.media_s and self.elapsed_s:
             speed += f", {self.media_s / self.elapsed_s:.2f} x real time"
+        drops = ", ".join(f"{cause} {count}" for cause, count in self.drops.items() if count)
         stages = "  ".join(
             f"{name} {t.percentile_ms(0.5):.1f}/{t.percentile_ms(0.95):.1f}"
             for name, t in self.stages.items()
         )
         memory = sum(self.peak_memory_mib.values())
         out = [
-            f"{self.frames_in} frames in, {self.frames_out} out, {self.dropped} dropped; "
+            f"{self.frames_in} frames in, {self.frames_out} out, {self.dropped} dropped"
+            f"{f' ({drops})' if drops else ''}; "
             f"{self.media_s:.2f} s of video in {self.elapsed_s:.1f} s ({speed})",
             f"ms a frame, p50/p95: {stages}; peak memory {memory:.0f} MiB",
         ]
+        if self.latency.count:
+            times = "/".join(f"{self.latency.percentile_ms(p):.0f}" for p in (0.5, 0.95, 0.99))
+            out.append(f"latency in ms, from arrival to output, p50/p95/p99: {times}")
         if self.restarts:
             count = ", ".join(f"{name} {n}" for name, n in self.restarts.items())
             out.append(f"started again: {count}")
         return out
+
+
+def spread(timings: Timings) -> dict[str, float]:
+    """How long frames took, as plain values."""
+    percentiles = {f"p{p}_ms": round(timings.percentile_ms(p / 100), 3) for p in (50, 95, 99)}
+    return {"frames": timings.count, **percentiles, "total_s": round(timings.total_s, 3)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +110,7 @@ class Progress:
     total: int | None
     media_s: float
     elapsed_s: float
+    report: Report
+    """The account, which goes on."""
+    waiting: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Of each queue: frames that wait in it, and how many it holds."""

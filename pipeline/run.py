@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
+from pipeline.account import Account
 from pipeline.control import Change
 from pipeline.errors import SourceInvalid
 from pipeline.frame import StreamInfo
@@ -30,7 +31,6 @@ from pipeline.supervision import (
     stop_ray,
     wait,
 )
-from pipeline.timings import Timings, cpu_seconds, peak_memory_mib
 
 POOL_BYTES = 256 << 20
 MOST_IN_CALL = 8
@@ -60,10 +60,9 @@ class Pipeline:
 
     def __init__(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
         self._plan, self._on_progress = plan, on_progress
-        self._report = Report(
-            shown(plan.source), ", ".join(map(shown, plan.sinks)), notices=list(plan.notices)
-        )
-        self._report.stages = {n: Timings() for n in ("Reader", "Stylizer", "Writer")}
+        outputs = ", ".join(map(shown, plan.sinks))
+        self._report = Report(shown(plan.source), outputs, notices=list(plan.notices))
+        self._account = Account(self._report, plan.info.rate)
         self._stopping = False
         # Grows by one whenever the writer falls back; work of earlier generations is void.
         self._generation = 0
@@ -73,16 +72,13 @@ class Pipeline:
         self._written = 0  # frames that the sink has taken
         self._total: int | None = None
         self._at_writer: dict[int, Ticket] = {}
-        self._first_pts: int | None = None
         self._live = plan.info.live
         self._zero: int | None = None  # of a live source: the time stamp that counts as 0
         self._epoch = 0
         self._changes: list[Change] = []
-        self._said: dict[str, list[str]] = {}
         self._now_s = 0.0  # time of the frame that was handed to a stylizer last
         self._polled_s = 0.0
         self._finished = False
-        self._began = self._last_s = time.monotonic()
 
     def __enter__(self) -> "Pipeline":
         """Start Ray, the pool and the stages."""
@@ -104,11 +100,7 @@ class Pipeline:
         """End all processes. After an error, what was written stays under its temporary name."""
         if not self._finished:
             self._writer.ask("abandon", ENDING_S)
-        now = time.monotonic()
-        self._report.elapsed_s = now - self._began
-        self._report.ending_s = now - self._last_s
-        self._report.peak_memory_mib["driver"] = peak_memory_mib()
-        self._report.cpu_s["driver"] = cpu_seconds()
+        self._account.close()
         stop_ray()
         self._pool.close()
 
@@ -253,11 +245,10 @@ class Pipeline:
         self._frames.put(tickets)
         if tickets:
             self._received = tickets[-1].index + 1
-            self._report.frames_in = max(self._report.frames_in, self._received)
+            self._account.read(self._received)
         if self._live:
             # What was asked for and not there is asked for again.
             self._asked = self._received
-            self._report.dropped += work.dropped
         if work.ended and self._total is None:
             self._total = work.next_index
             self._report.error = work.damage
@@ -292,31 +283,14 @@ class Pipeline:
     def _take_written(self, work: Work) -> None:
         for ticket in work.tickets:
             del self._at_writer[ticket.index]
-            if self._first_pts is None:
-                self._first_pts = ticket.pts
-                self._report.first_frame_s = time.monotonic() - self._began
-            duration = 1 / self._plan.info.rate if self._plan.info.rate else 0
-            past = (ticket.pts - self._first_pts) * ticket.time_base + duration
-            self._report.media_s = max(self._report.media_s, float(past))
-            self._last_s = time.monotonic()
         self._done.give([t.slot for t in work.tickets])
         self._written = work.next_index
-        self._report.frames_out = max(self._report.frames_out, self._written)
+        self._account.written(work.tickets, self._written)
 
     def _note(self, stage: Supervised, work: Work) -> None:
-        report = self._report
-        for seconds in work.seconds:
-            report.stages[stage.name].add(seconds)
         place = self._stages.index(stage)
         name = f"{stage.name} {place}" if stage in self._stylizers[1:] else stage.name
-        if work.peak_memory_mib:
-            report.peak_memory_mib[name] = work.peak_memory_mib
-            report.cpu_s[name] = work.cpu_s
-        if work.notices:
-            # Each time anew: some of them count.
-            self._said[name] = work.notices
-            said = [text for texts in self._said.values() for text in texts]
-            report.notices = list(dict.fromkeys([*self._plan.notices, *said]))
+        self._account.heard(stage.name, name, work)
         for change in work.asked:
             self._changes.append(replace(change, at_s=self._now_s))
             for stylizer in self._stylizers:
@@ -325,7 +299,7 @@ class Pipeline:
     # -- when something dies ---------------------------------------------------------------------
 
     def _revive(self, stage: Supervised, lost: list[Call]) -> None:
-        self._report.restarts[stage.name] = self._report.restarts.get(stage.name, 0) + 1
+        self._account.restarted(stage.name)
         for call in lost:
             if call.method == "read":
                 self._raw.give(call.context)
@@ -368,5 +342,7 @@ class Pipeline:
 
     def _tell(self) -> None:
         total = self._total if self._total is not None else self._plan.info.frames
-        elapsed = time.monotonic() - self._began
-        self._on_progress(Progress(self._written, total, self._report.media_s, elapsed))
+        queues = {"frames": self._frames, "painted": self._painted}
+        waiting = {name: (len(queue), queue.capacity) for name, queue in queues.items()}
+        times = self._report.media_s, self._account.elapsed_s
+        self._on_progress(Progress(self._written, total, *times, self._report, waiting))

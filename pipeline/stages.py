@@ -25,7 +25,7 @@ from pipeline.queues import Ticket
 from pipeline.sinks import SinkOptions, open_sinks
 from pipeline.sources import SourceOptions, open_source
 from pipeline.timeline import Timeline
-from pipeline.timings import cpu_seconds, peak_memory_mib
+from pipeline.timings import cpu_seconds, memory_mib, peak_memory_mib
 
 END = object()
 
@@ -41,10 +41,13 @@ class Work:
     ended: bool = False
     notices: list[str] = field(default_factory=list)
     damage: str | None = None
-    dropped: int = 0
-    """Reader: frames of a live source that newer ones replaced, since the last call."""
+    dropped: dict[str, int] = field(default_factory=dict)
+    """Reader: frames of a live source that were left out since the last call, by cause."""
+    latencies: list[float] = field(default_factory=list)
+    """Writer: seconds from the arrival of each live frame until the output had taken it."""
     asked: list[Change] = field(default_factory=list)
     """Writer: what someone who watches asked to be changed."""
+    memory_mib: float = field(default_factory=memory_mib)
     peak_memory_mib: float = field(default_factory=peak_memory_mib)
     cpu_s: float = field(default_factory=cpu_seconds)
 
@@ -64,7 +67,7 @@ class Reader(Stage):
         self._asked = (source, options)
         self._next: int | None = None
         self._end: int | None = None
-        self._dropped = 0
+        self._dropped: dict[str, int] = {}
 
     def open(self) -> Work:
         """Open the source."""
@@ -89,7 +92,7 @@ class Reader(Stage):
             ended,
             list(self._source.notices),
             self._source.damage if ended else None,
-            self._dropped - before,
+            {cause: count - before.get(cause, 0) for cause, count in self._dropped.items()},
         )
 
     def _fill(
@@ -98,15 +101,17 @@ class Reader(Stage):
         if start != self._next:
             self._frames = self._source.frames(start)
         for slot in slots:
-            began = time.perf_counter()
+            began = time.monotonic()
             frame = next(self._frames, END)
             if frame is END:
                 self._end = start + len(tickets)
             if not isinstance(frame, Frame):
                 break
             np.copyto(self._pool[slot], frame.pixels)
-            tickets.append(Ticket(frame.index, frame.pts, frame.time_base, slot, frame.epoch))
-            seconds.append(time.perf_counter() - began)
+            about = frame.index, frame.pts, frame.time_base, slot, frame.epoch, frame.arrived_s
+            tickets.append(Ticket(*about))
+            # Waiting for a live source is not work.
+            seconds.append(time.monotonic() - max(began, frame.arrived_s or began))
         self._next = start + len(tickets)
 
 
@@ -250,12 +255,13 @@ class Writer(Stage):
         """Open the output; `next_index` says from where frames must be delivered (again)."""
         self._sink = open_sinks(*self._asked)
         self._sink.__enter__()
-        return self._report([], [])
+        return self._report()
 
     def write(self, tickets: Sequence[Ticket]) -> Work:
         """Take frames in any order; the tickets that come back are those whose slots are free."""
         done: list[Ticket] = []
         seconds: list[float] = []
+        latencies: list[float] = []
         for ticket in tickets:
             known = ticket.index < self._sink.next_index or ticket.index in self._early
             done.extend([ticket] if known else [])
@@ -265,28 +271,33 @@ class Writer(Stage):
             pixels = self._pool[due.slot]
             self._sink.write(Frame(due.index, due.pts, due.time_base, pixels, due.epoch))
             seconds.append(time.perf_counter() - began)
+            if due.arrived_s is not None:
+                latencies.append(time.monotonic() - due.arrived_s)
             done.append(due)
-        return self._report(done, seconds)
+        return self._report(done, seconds, latencies)
 
     def poll(self) -> Work:
         """Only to hear what is asked."""
-        return self._report([], [])
+        return self._report()
 
     def finish(self) -> Work:
         """Complete the output under its final name."""
         self._sink.finish()
-        return self._report([], [])
+        return self._report()
 
     def abandon(self) -> Work:
         """Close the output so that what was written stays readable under its temporary name."""
         self._sink.abandon()
-        return self._report([], [])
+        return self._report()
 
-    def _report(self, done: list[Ticket], seconds: list[float]) -> Work:
+    def _report(
+        self, done: Sequence[Ticket] = (), seconds: Sequence[float] = (), late: Sequence[float] = ()
+    ) -> Work:
         return Work(
-            done,
-            seconds,
+            list(done),
+            list(seconds),
             self._sink.next_index,
+            latencies=list(late),
             notices=list(self._sink.notices),
             asked=self._sink.take_asked(),
         )

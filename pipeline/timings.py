@@ -30,6 +30,11 @@ class Timings:
         """Frames noted so far."""
         return int(self._bins.sum())
 
+    def below(self, seconds: float) -> int:
+        """Frames that took no longer, to within the width of a bin."""
+        place = round(math.log(max(seconds, SMALLEST_S) / SMALLEST_S) / math.log(STEP))
+        return int(self._bins[:place].sum())
+
     def percentile_ms(self, share: float) -> float:
         """Milliseconds that `share` (0 to 1) of the frames did not exceed."""
         if not self.count:
@@ -44,11 +49,20 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def memory_mib() -> float:
+    """Resident size of this process, MiB; its largest so far where only that is told."""
+    return _resident_mib("VmRSS")
+
+
 def peak_memory_mib() -> float:
     """Largest resident size of this process so far, MiB."""
+    return _resident_mib("VmHWM")
+
+
+def _resident_mib(key: str) -> float:
     status = Path("/proc/self/status")
     if status.exists():  # what getrusage says on Linux counts the process that started this one
-        (kib,) = re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())
+        (kib,) = re.findall(rf"{key}:\s+(\d+) kB", status.read_text())
         return int(kib) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -60,10 +60,10 @@ def test_whoever_is_slow_gets_the_newest_and_drops_are_counted(camera: live.Serv
         assert source.info.live
         frames = source.frames()
         first = next(f for f in frames if f)
-        assert source.dropped == 0
+        assert source.dropped["newer"] == 0
         time.sleep(0.8)
         late = next(f for f in frames if f)
-        assert source.dropped > 10
+        assert source.dropped["newer"] > 10
         assert late.index == first.index + 1
         behind = (camera.number - number(late)) % 100
         assert behind < 5

@@ -42,8 +42,8 @@ class Source(Protocol):
     damage: str | None
 
     @property
-    def dropped(self) -> int:
-        """Frames of a live source so far that newer ones replaced before they were taken."""
+    def dropped(self) -> dict[str, int]:
+        """Frames of a live source so far that were left out, by cause."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -52,9 +52,10 @@ class LiveSource:
             self._feed.close()
 
     @property
-    def dropped(self) -> int:
-        """Pictures so far that newer ones replaced before they were taken."""
-        return self._feed.dropped if self._feed else 0
+    def dropped(self) -> dict[str, int]:
+        """Pictures so far that newer ones replaced before they were taken, or that were damaged."""
+        feed = self._feed
+        return {"newer": feed.dropped, "damaged": feed.corrupt} if feed else {}
 
     def frames(self, start: int = 0) -> Iterator[Frame | None]:
         """The newest frame each time, counted from `start`; None when there is none for POLL_S."""
@@ -74,7 +75,7 @@ class LiveSource:
             with mapped(self._text):
                 pixels = to_rgb(picture, self._tags, self._size)
             pts = self._clock.at(picture.time, seen.arrived_s)
-            yield Frame(index, pts, TIME_BASE, pixels, seen.epoch)
+            yield Frame(index, pts, TIME_BASE, pixels, seen.epoch, seen.arrived_s)
             index += 1
 
     def _found(self) -> StreamInfo:

@@ -93,11 +93,10 @@ def _pictures(packet: Packet[Any], faults: _Faults | None) -> Iterator[VideoFram
 class FileSource:
     """Decodes one file; every call of `frames` starts afresh, so that it can be repeated."""
 
-    dropped = 0
-
     def __init__(self, text: str, options: SourceOptions) -> None:
         self.notices: list[str] = []
         self.damage: str | None = None
+        self.dropped: dict[str, int] = {}
         self._text = text
         self._options = options
         with open_media(text) as container:

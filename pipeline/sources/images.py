@@ -71,11 +71,10 @@ def read_picture(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, Colo
 class ImagesSource:
     """One picture is one frame; all are scaled to the size of the first."""
 
-    dropped = 0
-
     def __init__(self, text: str, options: SourceOptions) -> None:
         self.notices: list[str] = []
         self.damage: str | None = None
+        self.dropped: dict[str, int] = {}
         self._text = text
         rate = options.fps or _DEFAULT_RATE
         self._paths = _within(pictures_of(text), options, rate)

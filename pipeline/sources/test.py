@@ -88,11 +88,10 @@ class TestSource:
 
     __test__ = False
 
-    dropped = 0
-
     def __init__(self, text: str, options: SourceOptions) -> None:
         self.notices: list[str] = []
         self.damage: str | None = None
+        self.dropped: dict[str, int] = {}
         width, height, rate, frames = parse(text)
         self._width, self._height = scaled(width, height, options.size, text)
         rate, self._first = options.fps or rate, 0

@@ -1,0 +1,157 @@
+"""How a running stream is watched: figures for Prometheus, health, lines for programs."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import live
+import pytest
+from conftest import ROOT, Run
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipeline.timings import Timings
+
+pytestmark = pytest.mark.timeout(300)
+
+WORD = "hush"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+class Watched:
+    """A camera with a password, taken to nowhere by a run that is watched."""
+
+    def __init__(self, *words: object) -> None:
+        self.camera, self.port = live.start(), free_port()
+        source = f"http://me:{WORD}@127.0.0.1:{self.camera.server_port}/video?key={WORD}"
+        own = ("--model", "identity", "-o", "null:", "--metrics", self.port, "--log", "json")
+        command = [sys.executable, ROOT / "run_stream.py", source, *own, *words]
+        self.process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
+
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
+        """Status and body; 0 while nobody answers (Ray holds the program while it starts)."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except (urllib.error.URLError, TimeoutError):
+            return 0, ""
+
+    def figures(self) -> dict[str, float]:
+        """Every sample, by name and labels."""
+        text = self.get("/metrics")[1]
+        assert WORD not in text
+        return {
+            " ".join([sample.name, *sample.labels.values()]): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def wait(self, ready: Callable[[], Any], limit_s: float = 120) -> None:
+        until = time.monotonic() + limit_s
+        while not ready():
+            assert time.monotonic() < until
+            assert self.process.poll() is None, self.process.communicate()[1]
+            time.sleep(0.1)
+
+    def end(self) -> list[dict[str, Any]]:
+        """What it said, once it has ended."""
+        self.process.send_signal(signal.SIGINT)
+        said = self.process.communicate(timeout=60)[1]
+        assert WORD not in said
+        return [json.loads(line) for line in said.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Watched]:
+    run = Watched()
+    try:
+        run.wait(lambda: run.get("/health")[0] == 200)
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.communicate()
+        if run.camera.running:
+            run.camera.stop()
+
+
+def test_figures_grow_with_the_stream(watched: Watched) -> None:
+    first = watched.figures()
+    watched.wait(lambda: watched.figures()["stylestream_frames_out_total"] >= 30)
+    later = watched.figures()
+    assert later["stylestream_frames_in_total"] > first["stylestream_frames_in_total"]
+    count = later["stylestream_latency_seconds_count"]
+    assert 30 <= count <= later["stylestream_frames_out_total"]
+    assert later["stylestream_latency_seconds_bucket 10.0"] == count
+    assert 0 < later["stylestream_latency_seconds_sum"] / count < 2
+    for stage in ("Reader", "Stylizer", "Writer"):
+        assert later[f"stylestream_stage_seconds_count {stage}"] >= 30
+        assert 20 < later[f"stylestream_memory_bytes {stage}"] / 2**20 < 4000
+    assert later["stylestream_frame_age_seconds"] < 5
+    assert "stylestream_frames_dropped_total newer" in later
+    depth, room = (later[f"stylestream_queue_{what} frames"] for what in ("frames", "capacity"))
+    assert 0 <= depth <= room
+    source = f"http://127.0.0.1:{watched.camera.server_port}/video"
+    assert f"stylestream_info {source} null:" in later
+
+
+def test_only_this_machine_is_answered(watched: Watched) -> None:
+    assert watched.get("/metrics", Host="evil.example")[0] == 403
+    assert watched.get("/metrics", Host="localhost")[0] == 200
+    assert watched.get("/etc")[0] == 404
+
+
+def test_health_is_about_frames_and_every_line_is_json(watched: Watched) -> None:
+    watched.camera.stop()
+    watched.wait(lambda: watched.get("/health")[0] == 503)
+    status, body = watched.get("/health")
+    about = json.loads(body)
+    assert (status, about["healthy"]) == (503, False)
+    assert about["still_s"] >= about["limit_s"] == 10
+    again = live.start(watched.camera.server_port)
+    watched.wait(lambda: watched.get("/health")[0] == 200)
+    assert watched.figures()["stylestream_reconnects_total"] == 1
+    lines = watched.end()
+    again.stop()
+    assert all({"time", "level", "message"} <= line.keys() for line in lines)
+    (back,) = (line for line in lines if line["message"].endswith("came back"))
+    assert (back["level"], back["times"]) == ("warning", 1)
+    (report,) = (line["report"] for line in lines if "report" in line)
+    assert report["reconnects"] == 1
+    assert report["latency"]["p50_ms"] <= report["latency"]["p99_ms"]
+    assert report["dropped"] == sum(report["drops"].values())
+
+
+def test_mistakes_are_json_too(paint: Run, tmp_path: Path) -> None:
+    wrong = paint("test:frames=2", "--log", "json", "--modle", "identity")
+    (line,) = wrong.stderr.splitlines()
+    assert json.loads(line)["exit_code"] == wrong.returncode == 2
+    assert "did you mean --model" in json.loads(line)["message"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        words = ("--model", "identity", "-o", tmp_path / "out.mkv", "--metrics", port)
+        refused = paint("test:frames=2", *words)
+    assert refused.returncode == 2
+    assert f"port {port} cannot be used" in refused.stderr.splitlines()[-1]
+
+
+def test_counts_below_a_time() -> None:
+    timings = Timings()
+    for milliseconds in (1, 2, 3, 50, 400):
+        timings.add(milliseconds / 1e3)
+    assert [timings.below(s) for s in (0.0005, 0.0025, 0.06, 10)] == [0, 2, 4, 5]
