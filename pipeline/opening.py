@@ -62,10 +62,15 @@ PICTURE_FORMATS = {
     ".ppm": "ppm_pipe",
 }
 
+PLAYLISTS = "hls," + FORMATS
+"""With hls+http(s):// only, by which the user asks to follow a playlist wherever it leads."""
+
 PROTOCOLS = {
     "file": "file",
     "http": "http,tcp",
     "https": "https,http,tls,tcp",
+    "hls+http": "http,https,tls,tcp,crypto",
+    "hls+https": "https,http,tls,tcp,crypto",
     "rtsp": "rtsp,rtp,udp,tcp",
     "rtsps": "rtsps,rtsp,rtp,srtp,udp,tls,tcp",
     "rtmp": "rtmp,tcp",
@@ -192,10 +197,14 @@ def open_media(
         raise SourceInvalid(
             f"{shown(text)}: no such kind of input; known are {', '.join(PROTOCOLS)}"
         )
-    url = _local(text) if scheme == "file" else quoted(text)
+    url = _local(text) if scheme == "file" else quoted(text).removeprefix("hls+")
+    if scheme.startswith("hls+"):
+        form, formats = "hls", PLAYLISTS
+    else:
+        formats = form or FORMATS
     limits = {
         "protocol_whitelist": PROTOCOLS[scheme],
-        "format_whitelist": form or FORMATS,
+        "format_whitelist": formats,
         "max_streams": str(MAX_STREAMS),
         "max_pixels": str(MAX_PIXELS),
     }

@@ -57,8 +57,8 @@ class StreamOptions:
     output: list[str] = option(
         [],
         "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// udp:// "
-        "tcp://, web: (a live page) or null:; several at a time; default: INPUT_STYLE.mp4 beside "
-        "the input",
+        "tcp://, a playlist (FOLDER/live.m3u8), web: (a live page) or null:; several at a time; "
+        "default: INPUT_STYLE.mp4 beside the input",
         metavar="OUTPUT",
     )
     strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)

@@ -114,6 +114,8 @@ def _kind_of(text: str) -> str:
     if colon and len(scheme) > 1 and scheme.isalnum():
         return "live" if scheme.lower() in _NETWORK else scheme.lower()
     path = Path(text)
+    if path.suffix.lower() == ".m3u8":
+        return "hls"
     is_folder = text.endswith(("/", "\\")) or path.is_dir()
     return "images" if is_folder or path.suffix.lower() in PICTURE_SUFFIXES else "file"
 

@@ -163,6 +163,7 @@ class Relay(ABC):
             said = child.stdout.readline()
             if said.strip() != b"connected":
                 raise SinkError(said.decode().strip() or f"{self._name}: its process ended")
+            said = b""
             while (due := self._next()) is not None:
                 pts, pixels = due
                 self._put(child, HEADER.pack(pts))

@@ -8,21 +8,24 @@ line, which others can read. It says `connected`, or why it is not, in one line 
 import json
 import sys
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
 from av.error import FFmpegError
+from av.video.frame import PictureType
 
 from pipeline import color
 from pipeline.errors import SourceLost
-from pipeline.frame import ColorTags, Pixels
+from pipeline.frame import ColorTags, Pixels, StreamInfo
 from pipeline.opening import network_error, shown
 from pipeline.sinks._relay import HEADER, TIME_BASE
 
 TAGS = ColorTags("bt709", "tv", "bt709", "bt709")
 KEY_S = 2
 """Between key frames: how long one who joins may have to wait."""
+QUALITY = 21
+RATE = 25
 SETTINGS = {
     "preset": "veryfast",
     "tune": "zerolatency",
@@ -30,6 +33,21 @@ SETTINGS = {
     "maxrate": "12M",
     "bufsize": "12M",
 }
+
+
+def stream_of(
+    to: str, form: str, options: dict[str, str], info: StreamInfo, quality: int | None
+) -> dict[str, Any]:
+    """What this process is told; `quality`: None for the usual."""
+    return {
+        "to": to,
+        "form": form,
+        "options": options,
+        "width": info.width,
+        "height": info.height,
+        "rate": str(info.rate or RATE),
+        "quality": QUALITY if quality is None else quality,
+    }
 
 
 def main(frames: BinaryIO) -> int:
@@ -42,8 +60,9 @@ def main(frames: BinaryIO) -> int:
             stream = out.add_stream("libx264", rate=rate)
             stream.width, stream.height = width, height
             stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
-            own = {"crf": str(about["quality"]), "g": str(round(KEY_S * rate))}
-            stream.options = {**SETTINGS, **own}
+            # Key frames come by time: a slow model makes few frames a second.
+            stream.options = {**SETTINGS, "crf": str(about["quality"]), "g": "9999"}
+            due = 0
             stream.codec_context.time_base = TIME_BASE
             color.tag(stream.codec_context, TAGS)
             out.start_encoding()
@@ -56,6 +75,9 @@ def main(frames: BinaryIO) -> int:
                 picture = color.to_yuv(pixels, stream.pix_fmt, TAGS)
                 (picture.pts,) = HEADER.unpack(head)
                 picture.time_base = TIME_BASE
+                if picture.pts >= due:
+                    picture.pict_type = PictureType.I
+                    due = picture.pts + round(KEY_S / TIME_BASE)
                 out.mux(stream.encode(picture))
             out.mux(stream.encode(None))
     except (FFmpegError, OSError, ValueError) as error:

@@ -7,11 +7,10 @@ from pipeline.frame import StreamInfo
 from pipeline.opening import quoted, scheme_of, shown
 from pipeline.sinks import Sink, SinkOptions
 from pipeline.sinks._relay import Relay
+from pipeline.sinks._sender import stream_of
 
 FORMS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
 OPTIONS = {"rtsp": {"rtsp_transport": "tcp"}}
-QUALITY = 21
-RATE = 25
 
 
 def prepare(text: str, options: SinkOptions) -> None:
@@ -35,17 +34,9 @@ class NetworkSink(Relay):
 
     def __init__(self, text: str, info: StreamInfo, options: SinkOptions) -> None:
         super().__init__(shown(text), info)
-        self._text = text
-        self._quality = QUALITY if options.quality is None else options.quality
+        self._text, self._quality = text, options.quality
 
     def _about(self) -> dict[str, Any]:
         scheme = scheme_of(self._text)
-        return {
-            "to": quoted(self._text),
-            "form": FORMS[scheme],
-            "options": OPTIONS.get(scheme, {}),
-            "width": self._info.width,
-            "height": self._info.height,
-            "rate": str(self._info.rate or RATE),
-            "quality": self._quality,
-        }
+        options = OPTIONS.get(scheme, {})
+        return stream_of(quoted(self._text), FORMS[scheme], options, self._info, self._quality)

@@ -13,6 +13,7 @@ from pipeline.frame import Frame, StreamInfo
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 _NETWORK = {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp"}
+_NETWORK |= {"hls+http", "hls+https"}
 _MIN_SIDE_PX = 16
 
 
@@ -79,7 +80,7 @@ def open_source(text: str, options: SourceOptions | None = None) -> Source:
 
 def _kind_of(text: str) -> str:
     scheme, colon, _ = text.partition(":")
-    if colon and len(scheme) > 1 and scheme.isalnum() and not Path(text).exists():
+    if colon and len(scheme) > 1 and scheme.replace("+", "").isalnum() and not Path(text).exists():
         return "live" if scheme.lower() in _NETWORK else scheme.lower()
     path = Path(text)
     is_pattern = any(c in path.name for c in "%*?") and not path.exists()

@@ -26,6 +26,7 @@ CONNECT_S = 5.0
 FIRST_FRAME_S = 10.0
 SILENT_S = 5.0
 """Longest wait between two packets; then the source counts as gone."""
+SEGMENT_S = 20.0
 WAITS_S = (0.5, 30.0)
 """Before the second attempt to connect, and at most; each wait doubles the one before."""
 
@@ -42,12 +43,33 @@ class Seen:
     epoch: int
 
 
+class Pace:
+    """Shows what was fetched ahead at the pace of its own time stamps."""
+
+    def __init__(self) -> None:
+        self._zero_s: float | None = None
+
+    def wait_s(self, time_s: float | None, now_s: float) -> float:
+        """How long the picture of `time_s` has to wait. One that is late need not; nor one that
+        would have to wait for longer than any segment lasts: its time was counted anew."""
+        if time_s is None:
+            return 0.0
+        if self._zero_s is None or not abs(self._zero_s + time_s - now_s) < SEGMENT_S:
+            self._zero_s = now_s - time_s
+        return max(0.0, self._zero_s + time_s - now_s)
+
+
 class Feed:
     """`take()` gives each picture once, the newest; `close()` ends the thread."""
 
-    def __init__(self, text: str, connect: Connect, attempts: int | None) -> None:
-        """`attempts`: failures to connect in a row after which the source is lost; None: never."""
+    def __init__(
+        self, text: str, connect: Connect, attempts: int | None, fetched: bool = False
+    ) -> None:
+        """`attempts`: failures to connect in a row after which the source is lost; None: never.
+        `fetched`: pictures come many at a time, when they are asked for, and are shown each at
+        its time."""
         self._text, self._connect, self._attempts = text, connect, attempts
+        self._fetched = fetched
         self._changed = threading.Condition()
         self._newest: Seen | None = None
         self._error: SourceError | None = None
@@ -100,11 +122,17 @@ class Feed:
         """One connection, from its first picture to its end, which is always an error."""
         with self._connect() as container, mapped(self._text):
             until_s, fresh = time.monotonic() + FIRST_FRAME_S, True
+            pace = Pace() if self._fetched else None
+            if self._fetched and container.duration:
+                raise SourceLost(f"{shown(self._text)} has ended")  # what is left was shown before
             for picture in self._pictures(container, video_of(container, self._text)):
                 self.sign_s = time.monotonic()
                 if self._closed.is_set():
                     return
                 if picture is not None:
+                    if pace is not None:
+                        self._closed.wait(pace.wait_s(picture.time, self.sign_s))
+                        self.sign_s = time.monotonic()
                     self._put(picture, lost_s if fresh else None)
                     fresh = False
                 elif fresh and self.sign_s > until_s:

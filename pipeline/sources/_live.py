@@ -26,12 +26,15 @@ TIME_BASE = Fraction(1, 90_000)
 class LiveSource:
     """Frames of a source that goes on whether they are taken or not."""
 
-    def __init__(self, text: str, options: SourceOptions, connect: Connect) -> None:
+    def __init__(
+        self, text: str, options: SourceOptions, connect: Connect, fetched: bool = False
+    ) -> None:
         """Looks at the source unless `options.known` says what it is. Raises what is wrong with
-        it; with `options.wait` only once `options.attempts` are over."""
+        it; with `options.wait` only once `options.attempts` are over. `fetched`: see Feed."""
         self.notices: list[str] = []
         self.damage: str | None = None
         self._text, self._options, self._connect = text, options, connect
+        self._fetched = fetched
         self._feed: Feed | None = None
         self._clock = LiveClock(TIME_BASE)
         self.has_end = False
@@ -60,7 +63,7 @@ class LiveSource:
     def frames(self, start: int = 0) -> Iterator[Frame | None]:
         """The newest frame each time, counted from `start`; None when there is none for POLL_S."""
         if self._feed is None:
-            self._feed = Feed(self._text, self._connect, self._options.attempts)
+            self._feed = Feed(self._text, self._connect, self._options.attempts, self._fetched)
         index = start
         while True:
             seen = self._feed.take(POLL_S)

@@ -1,10 +1,12 @@
-"""Network streams: rtsp, rtmp, http, udp, tcp. Films over http are read as files."""
+"""Network streams: rtsp, rtmp, http, udp, tcp, playlists. Films over http are read as files."""
 
 from functools import partial
+from urllib.parse import urlsplit
 
 from av.container import InputContainer
 
-from pipeline.opening import open_media, scheme_of
+from pipeline.errors import SourceInvalid
+from pipeline.opening import open_media, scheme_of, shown
 from pipeline.sources import Source, SourceOptions
 from pipeline.sources._feed import CONNECT_S, SILENT_S
 from pipeline.sources._live import LiveSource
@@ -23,8 +25,14 @@ OF_SCHEME = {
 
 def create(text: str, options: SourceOptions) -> Source:
     """The stream `text`, or the film that it turns out to be."""
-    source = LiveSource(text, options, partial(connect, text))
-    if source.has_end and scheme_of(text) in ("http", "https"):
+    scheme = scheme_of(text)
+    if scheme in ("http", "https") and urlsplit(text).path.lower().endswith(".m3u8"):
+        raise SourceInvalid(
+            f"{shown(text)} is a playlist, which may lead to any other address: "
+            f"write hls+{scheme}://... to follow it"
+        )
+    source = LiveSource(text, options, partial(connect, text), fetched=scheme.startswith("hls+"))
+    if source.has_end and scheme.removeprefix("hls+") in ("http", "https"):
         return FileSource(text, options)
     return source
 
