@@ -32,9 +32,19 @@ MOST_FAILURES = 4
 OBJECT_STORE_BYTES = 80 << 20
 
 
+UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
+"""Of a Ray node: processes for clusters that grow by themselves, for logs on a driver's screen and
+for a dashboard. Ray starts them whatever it is told and waits for the last one: half of its start.
+A Ray without these names just starts slower."""
+
+
 def start_ray() -> None:
     """A Ray of our own on loopback, without dashboard, for this process and its actors."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+    node = getattr(getattr(ray._private, "node", None), "Node", None)
+    for name in UNUSED:
+        if hasattr(node, name):
+            setattr(node, name, lambda *_, **__: None)
     try:
         ray.init(
             num_cpus=1,
