@@ -37,7 +37,7 @@ class Account:
         for seconds in work.latencies:
             report.latency.add(seconds)
         for cause, count in work.dropped.items():
-            report.drops[cause] = report.drops.get(cause, 0) + count
+            self.dropped(cause, count)
         if work.memory_mib:
             report.memory_mib[name] = work.memory_mib
             report.peak_memory_mib[name] = work.peak_memory_mib
@@ -47,6 +47,10 @@ class Account:
             self._said[name] = work.notices
             said = [text for texts in self._said.values() for text in texts]
             report.notices = list(dict.fromkeys([*self._own_notices, *said]))
+
+    def dropped(self, cause: str, count: int = 1) -> None:
+        """Live frames were left out."""
+        self.report.drops[cause] = self.report.drops.get(cause, 0) + count
 
     def read(self, next_index: int) -> None:
         """Frames below `next_index` have come from the source."""

@@ -26,7 +26,7 @@ class Mask:
         self.path = path
         self._still: Pixels | None = None
         self._source: Source | None = None
-        self._scaled: tuple[Pixels, Shares] | None = None
+        self._scaled: tuple[Pixels, tuple[int, int], Shares] | None = None
         self._shown: Frame | None = None
         self._next: Frame | None = None
         if Path(path).suffix.lower() in PICTURE_SUFFIXES:
@@ -73,10 +73,10 @@ class Mask:
 
     def at(self, time_s: float, width: int, height: int) -> Shares:
         """The shares at a time of the output; worked out once for each picture of the mask."""
-        picture = self._picture(time_s)
-        if self._scaled is None or self._scaled[0] is not picture:
-            self._scaled = picture, scaled(picture, width, height)
-        return self._scaled[1]
+        picture, size = self._picture(time_s), (width, height)
+        if self._scaled is None or self._scaled[0] is not picture or self._scaled[1] != size:
+            self._scaled = picture, size, scaled(picture, width, height)
+        return self._scaled[2]
 
     def _picture(self, time_s: float) -> Pixels:
         if self._still is not None:

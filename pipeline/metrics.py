@@ -169,6 +169,11 @@ def machine(report: Report) -> Iterator[Metric]:
         about = "From the arrival of a live frame until the output had taken it"
         buckets, total_s = histogram(report.latency)
         yield HistogramMetricFamily("stylestream_latency_seconds", about, buckets, total_s)
+    if report.max_latency and report.max_latency["in_time"] is not None:
+        held = report.max_latency
+        yield gauge("in_time_ratio", "Of the frames, within --max-latency", held["in_time"])
+        about = "Of the pixels, how many are painted to hold --max-latency"
+        yield gauge("working_size_ratio", about, held["size_ratio"])
     memory = GaugeMetricFamily("stylestream_memory_bytes", "Resident size", labels=["process"])
     for name, mib in dict(report.memory_mib).items():
         memory.add_metric([name], mib * MIB)

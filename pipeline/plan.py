@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import inf
 from pathlib import Path
 
 import models
@@ -29,6 +30,15 @@ def rate(text: str) -> Fraction:
     if not 0 < value <= 1000:
         raise ValueError("a rate is between 0 and 1000 frames a second")
     return value.limit_denominator(1001)
+
+
+def latency(text: str) -> float:
+    """`150ms` or `0.5s` -> seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s)", text.strip())
+    value = float(match[1]) / (1000 if match[2] == "ms" else 1) if match else 0.0
+    if not 0.01 <= value <= 60:
+        raise ValueError("write it like 150ms or 0.5s; 10ms to 60s")
+    return value
 
 
 def strength(text: str) -> float:
@@ -69,6 +79,12 @@ class StreamOptions:
     wait_for_source: bool = option(False, "try again while a live input is not there yet")
     connect_attempts: int | None = option(
         None, "give a live input up after so many failures in a row; default: never", least=1
+    )
+    max_latency: float | None = option(
+        None,
+        "of a live input: leave out what would be later, then paint at a smaller size",
+        parse=latency,
+        metavar="150ms",
     )
     fps: Fraction | None = option(
         None, "frames a second of the output; default: the input's own times", parse=rate
@@ -126,6 +142,8 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         tuple(zip(look.paths, look.timeline.at(0), strict=True)),
     )
     with open_source(source, source_options) as opened:
+        if not opened.info.live and options.max_latency is not None:
+            raise ConfigError("--max-latency is for live inputs: of a film every frame is painted")
         if opened.info.live:
             check_live(options)
             source_options = replace(source_options, known=opened.info)
@@ -140,6 +158,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             outputs,
             sink_options,
             options.stylizers,
+            inf if options.max_latency is None else options.max_latency,
             notices,
         )
 

@@ -51,6 +51,11 @@ class FramePool:
                 f"no room for {size >> 20} MiB of frames ({error.strerror}): use a smaller --size"
             ) from error
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the frames."""
+        return self.handle.width, self.handle.height
+
     def __getitem__(self, slot: int) -> Pixels:
         """The pixels of a slot, to read or to write in place."""
         if self._pixels is None:

@@ -33,6 +33,7 @@ class ProgressView:
         self._marks: list[Progress] = []
         self._told: set[str] = set()
         self._counts: dict[str, int] = {}
+        self._painted_at: str | None = None
 
     def __enter__(self) -> "ProgressView":
         if self._live:
@@ -73,6 +74,12 @@ class ProgressView:
             if count > self._counts.get(text, 0):
                 self._note(text, {"times": count})
         self._counts = counts
+        held = report.max_latency
+        if held and held["size"] != self._painted_at:
+            if self._painted_at:
+                text = f"painted at {held['size']} from now on, to stay below"
+                self._note(f"{text} {held['limit_ms']:g} ms", held)
+            self._painted_at = held["size"]
 
     def _notices(self, notices: list[str]) -> None:
         for text in notices:

@@ -17,6 +17,12 @@ class Ticket:
     epoch: int = 0
     arrived_s: float | None = None
     """Of a live source: when its picture was there, by `time.monotonic` of this machine."""
+    handed_s: float = 0.0
+    """When it was handed to a stylizer."""
+    size: tuple[int, int] | None = None
+    """(width, height) at which it is to be painted, where that is not its own."""
+    paint_s: float = 0.0
+    """How long that took."""
 
     @property
     def time_s(self) -> float:

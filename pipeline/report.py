@@ -18,8 +18,8 @@ class Report:
     frames_in: int = 0
     frames_out: int = 0
     drops: dict[str, int] = field(default_factory=dict)
-    """Frames of a live source that were left out, by cause: `newer` ones replaced them, or they
-    were `damaged`."""
+    """Frames of a live source that were left out, by cause: `newer` ones replaced them, they were
+    `damaged`, or would have been too `late`."""
     reconnects: int = 0
     """Times that a live source came back."""
     media_s: float = 0.0
@@ -32,6 +32,8 @@ class Report:
     restarts: dict[str, int] = field(default_factory=dict)
     latency: Timings = field(default_factory=Timings)
     """Of live frames: from the arrival of each until the output had taken it."""
+    max_latency: dict[str, Any] | None = None
+    """What was done to hold a limit of it."""
     memory_mib: dict[str, float] = field(default_factory=dict)
     """Resident size of each process when it was last heard of."""
     peak_memory_mib: dict[str, float] = field(default_factory=dict)
@@ -90,6 +92,13 @@ class Report:
         if self.latency.count:
             times = "/".join(f"{self.latency.percentile_ms(p):.0f}" for p in (0.5, 0.95, 0.99))
             out.append(f"latency in ms, from arrival to output, p50/p95/p99: {times}")
+        if self.max_latency and self.max_latency["in_time"] is not None:
+            held = self.max_latency
+            out.append(
+                f"within {held['limit_ms']:g} ms: {held['in_time']:.1%} of the frames; painted at "
+                f"{held['size']} of {held['of']} in the end, at {held['smallest']} at the smallest "
+                f"(size lowered {held['lowered']} times, raised {held['raised']})"
+            )
         if self.restarts:
             count = ", ".join(f"{name} {n}" for name, n in self.restarts.items())
             out.append(f"started again: {count}")

@@ -8,12 +8,14 @@ output are still 0..n-1, once each, in order.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf
 from types import TracebackType
 
 from pipeline.account import Account
 from pipeline.control import Change
 from pipeline.errors import SourceInvalid
 from pipeline.frame import StreamInfo
+from pipeline.latency import Governor, sizes_for
 from pipeline.opening import shown
 from pipeline.pool import FramePool
 from pipeline.queues import Queue, Slots, Ticket
@@ -52,6 +54,8 @@ class Plan:
     sinks: list[str]
     sink_options: SinkOptions
     stylizers: int = 1
+    max_latency_s: float = inf
+    """Of live frames, from arrival to output."""
     notices: list[str] = field(default_factory=list)
 
 
@@ -73,6 +77,8 @@ class Pipeline:
         self._total: int | None = None
         self._at_writer: dict[int, Ticket] = {}
         self._live = plan.info.live
+        sizes = sizes_for(plan.info.width, plan.info.height)
+        self._governor = Governor(plan.max_latency_s, sizes)
         self._zero: int | None = None  # of a live source: the time stamp that counts as 0
         self._epoch = 0
         self._changes: list[Change] = []
@@ -174,13 +180,14 @@ class Pipeline:
             self._asked += len(slots)
 
     def _wants_frames(self) -> bool:
-        """Files are read ahead; a live frame is fetched when a stylizer is free to paint it, so
-        that it is the newest."""
+        """Files are read ahead; a live frame is fetched when a stylizer is free to paint it and
+        the writer has at most one to take before, so that it is the newest."""
         reading = self._reader.outstanding("read")
         if not self._live:
             return reading < AHEAD
         free = sum(not s.calls for s in self._stylizers)
-        return reading + len(self._frames) < min(1, free)
+        behind = len(self._painted) + max(0, self._writer.outstanding("write") - 1)
+        return reading + len(self._frames) + behind < min(1, free)
 
     def _feed_stylizers(self) -> None:
         most = 1 if self._live else AHEAD
@@ -189,7 +196,9 @@ class Pipeline:
             if stylizer.outstanding("stylize") >= most:
                 return
             count = min(self._stylizer_batch(), len(self._done), len(self._frames))
-            tickets, slots = self._frames.take(count), self._done.take(count)
+            now_s, size = time.monotonic(), self._governor.size
+            tickets = [replace(t, handed_s=now_s, size=size) for t in self._frames.take(count)]
+            slots = self._done.take(count)
             self._handed = max(self._handed, tickets[-1].index + 1)
             self._now_s = tickets[-1].time_s
             stylizer.submit(
@@ -240,7 +249,11 @@ class Pipeline:
         if call.generation != self._generation or self._stopping:
             self._raw.give(slots)
             return
-        tickets = self._counted(work.tickets) if self._live else work.tickets
+        tickets = work.tickets
+        if self._live:
+            in_time = [t for t in tickets if self._governor.takes(t)]
+            self._account.dropped("late", len(tickets) - len(in_time))
+            tickets = self._counted(in_time)
         self._raw.give(slots[len(tickets) :])
         self._frames.put(tickets)
         if tickets:
@@ -250,7 +263,7 @@ class Pipeline:
             # What was asked for and not there is asked for again.
             self._asked = self._received
         if work.ended and self._total is None:
-            self._total = work.next_index
+            self._total = self._received if self._live else work.next_index
             self._report.error = work.damage
             if not self._total:
                 raise SourceInvalid(f"{shown(self._plan.source)} has no frame that can be decoded")
@@ -283,6 +296,8 @@ class Pipeline:
     def _take_written(self, work: Work) -> None:
         for ticket in work.tickets:
             del self._at_writer[ticket.index]
+            self._governor.wrote(ticket)
+        self._report.max_latency = self._governor.as_dict()
         self._done.give([t.slot for t in work.tickets])
         self._written = work.next_index
         self._account.written(work.tickets, self._written)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
+import cv2
 import numpy as np
 from safetensors import SafetensorError
 
@@ -201,15 +202,18 @@ class Stylizer(Stage):
             frames = self._pool[group[0].slot][None]
             if len(group) > 1:
                 frames = np.stack([self._pool[t.slot] for t in group])
+            frames = resized(frames, group[0].size, cv2.INTER_AREA)
             painted = self._masked(group, frames) if self._masks else self._timed(group[0], frames)
-            for pixels in painted:
-                np.copyto(self._pool[moved[len(seconds)].slot], pixels)
+            for pixels in resized(painted, self._pool.size, cv2.INTER_CUBIC):
+                place = len(seconds)
+                np.copyto(self._pool[moved[place].slot], pixels)
                 seconds.append((time.perf_counter() - began) / len(group))
+                moved[place] = replace(moved[place], paint_s=seconds[-1])
         return Work(moved, seconds)
 
     def _alike(self, tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
         """Runs of tickets that one call of the engine can paint: of one mix, of its batch size."""
-        for _, run in groupby(tickets, lambda t: self._look.timeline.at(t.time_s)):
+        for _, run in groupby(tickets, lambda t: (self._look.timeline.at(t.time_s), t.size)):
             held = list(run)
             for i in range(0, len(held), self._engine.batch):
                 yield held[i : i + self._engine.batch]
@@ -233,6 +237,13 @@ class Stylizer(Stage):
 
     def _paint(self, frames: Frames, code: Any) -> Frames:
         return self._engine(frames, code, self._look.strength, self._look.keep_color)
+
+
+def resized(frames: Frames, size: tuple[int, int] | None, how: int) -> Frames:
+    """Frames (N,H,W,3) at (width, height); as they are where that is None or their own."""
+    if size in (None, frames.shape[2:0:-1]):
+        return frames
+    return np.stack([cv2.resize(frame, size, interpolation=how) for frame in frames])
 
 
 class Writer(Stage):

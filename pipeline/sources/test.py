@@ -11,9 +11,11 @@ from typing import Self
 import cv2
 import numpy as np
 
+from pipeline import blocks
 from pipeline.errors import SourceInvalid
 from pipeline.frame import ColorTags, Frame, Pixels, StreamInfo
 from pipeline.sources import Source, SourceOptions, scaled
+from pipeline.sources._scene import LiveScene
 
 _SOUND_HZ = 48_000
 _BEEP_HZ = 880
@@ -24,8 +26,16 @@ _PERIOD = 240
 
 
 def create(text: str, options: SourceOptions) -> Source:
-    """The scene that `test:size=1280x720,rate=30,frames=300` asks for."""
-    return TestSource(text, options)
+    """The scene that `test:size=1280x720,rate=30,frames=300` asks for; with `live` as a camera
+    would give it."""
+    words = text.partition(":")[2].split(",")
+    if "live" not in words:
+        return TestSource(text, options)
+    about = ",".join(word for word in words if word != "live")
+    scene = TestSource(f"test:{about}", SourceOptions(size=options.size))
+    _, _, rate, frames = parse(f"test:{about}")
+    has_end = "frames=" in about or "duration=" in about
+    return LiveScene(scene, rate, frames if has_end else None)
 
 
 def parse(text: str) -> tuple[int, int, Fraction, int]:
@@ -35,7 +45,7 @@ def parse(text: str) -> tuple[int, int, Fraction, int]:
         key, _, value = item.partition("=")
         if key not in ("size", "rate", "frames", "duration"):
             raise SourceInvalid(
-                f"{text}: unknown key {key}; known are size, rate, frames, duration"
+                f"{text}: unknown key {key}; known are size, rate, frames, duration, live"
             )
         values[key] = value
     try:
@@ -78,9 +88,7 @@ def _noise(height: int, width: int) -> Pixels:
 
 def read_index(pixels: Pixels) -> int:
     """The frame index that is written in the strip at the top of a picture; lossy video is fine."""
-    cell = max(4, pixels.shape[1] // 64)
-    row = pixels[: max(cell // 2, 2), : cell * _BITS].mean((0, 2)).reshape(_BITS, cell)
-    return sum(1 << bit for bit in range(_BITS) if row[bit, cell // 4 : -cell // 4].mean() > 127)
+    return blocks.read(pixels, _BITS, 0)
 
 
 class TestSource:
@@ -155,7 +163,7 @@ class TestSource:
             (255, 255, 255),
             max(1, height // 240),
         )
-        _strip(picture, index)
+        blocks.draw(picture, index, _BITS, 0)
         return picture
 
     def _is_flash(self, index: int) -> bool:
@@ -171,14 +179,6 @@ class TestSource:
         corner = (2 * width // 3, down)
         opposite = (2 * width // 3 + 2 * radius, down + radius)
         cv2.rectangle(picture, corner, opposite, (40, 90, 220), -1)
-
-
-def _strip(picture: Pixels, index: int) -> None:
-    """White for a 1, black for a 0, lowest bit on the left."""
-    cell = max(4, picture.shape[1] // 64)
-    for bit in range(_BITS):
-        colour = 255 if index >> bit & 1 else 0
-        picture[: max(cell, 4), bit * cell : (bit + 1) * cell] = colour
 
 
 def write_beeps(path: Path, duration_s: float) -> None:
