@@ -32,12 +32,15 @@ class FrameSide(nn.Module):
         self.model = model
 
     def forward(self, frames: Tensor, strength: Tensor, keep_color: Tensor, code: Code) -> Tensor:
-        content = scaled(frames)
+        out = self.paint(scaled(frames), strength, keep_color, code)
+        return (out * 255).round().permute(0, 2, 3, 1).to(torch.uint8)
+
+    def paint(self, content: Tensor, strength: Tensor, keep_color: Tensor, code: Code) -> Tensor:
+        """Float NCHW in [0, 1] -> the same."""
         painted = self.model(content, code, strength)
         luma = painted.new_tensor(LUMA)[:, None, None]
         lit = content + ((painted - content) * luma).sum(1, keepdim=True)
-        out = painted + keep_color * (lit - painted)
-        return (out.clamp(0, 1) * 255).round().permute(0, 2, 3, 1).to(torch.uint8)
+        return (painted + keep_color * (lit - painted)).clamp(0, 1)
 
 
 class StyleSide(nn.Module):
@@ -75,39 +78,59 @@ def example(model: nn.Module) -> Code:
 
 def write_style(model: nn.Module, path: Path) -> None:
     """Trace the style side and write its graph."""
-    trace(StyleSide(model), path, {}, ["picture"], list(example(model)))
+    trace(StyleSide(model), path, [bytes_of(3)], {}, ["picture"], list(example(model)))
 
 
 def write_frame(model: nn.Module, path: Path) -> None:
     """Trace the frame side and write its graph."""
+    trace(FrameSide(model), path, [bytes_of(3)], *about(model, ["frames"]), ["painted"])
+
+
+def about(model: nn.Module, frames: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """What goes into a frame side beside the frames, and the names of all inputs."""
     code = example(model)
     # Two tensors: one tensor in two places would be traced as one input.
     beside = {"strength": torch.tensor(1.0), "keep_color": torch.tensor(0.0), "code": code}
-    names = ["frames", "strength", "keep_color", *code]
-    trace(FrameSide(model), path, beside, names, ["painted"])
+    return beside, [*frames, "strength", "keep_color", *code]
+
+
+def bytes_of(channels: int, part: int = 1) -> Tensor:
+    """The example that graphs are traced with; `part`: of a plane whose sides are that much less.
+
+    Not square, and apart from the width of any layer: equal numbers would be taken for one.
+    """
+    return torch.zeros(1, SIDE // part, (SIDE + 5 * MULTIPLE) // part, channels, dtype=torch.uint8)
 
 
 def trace(
-    module: nn.Module, path: Path, beside: dict[str, Any], inputs: list[str], outputs: list[str]
+    module: nn.Module,
+    path: Path,
+    pictures: list[Tensor],
+    beside: dict[str, Any],
+    inputs: list[str],
+    outputs: list[str],
 ) -> None:
-    """Write a module as an ONNX file. Its first input is a picture, bytes (1,H,W,3) of any size;
-    those `beside` it are of fixed shape."""
-    # Not square, and apart from the width of any layer: equal numbers would be taken for one.
-    picture = torch.zeros(1, SIDE, SIDE + 5 * MULTIPLE, 3, dtype=torch.uint8)
-    high, wide = (MULTIPLE * torch.export.Dim(n, min=LEAST, max=MOST) for n in ("high", "wide"))
-    fixed = {n: dict.fromkeys(v) if isinstance(v, dict) else None for n, v in beside.items()}
+    """Write a module as an ONNX file. Its first inputs are `pictures`, bytes (1,H,W,C) of any size;
+    those `beside` them are of fixed shape."""
+    high, wide = (torch.export.Dim(n, min=LEAST, max=MOST) for n in ("high", "wide"))
+    shapes: dict[str, Any] = {
+        n: dict.fromkeys(v) if isinstance(v, dict) else None for n, v in beside.items()
+    }
+    for name, picture in zip(inputs, pictures, strict=False):
+        step = MULTIPLE * picture.shape[1] // SIDE
+        shapes[name] = {1: step * high, 2: step * wide}
     # It warns of torchvision, which is not wanted, and of its own deprecations.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             module.eval(),
-            (picture,),
+            tuple(pictures),
             kwargs=beside,
             dynamo=True,
             verbose=False,
             input_names=inputs,
             output_names=outputs,
-            dynamic_shapes={inputs[0]: {1: high, 2: wide}, **fixed},
+            dynamic_shapes=shapes,
         )
     program.save(path, external_data=False)

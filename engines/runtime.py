@@ -81,8 +81,15 @@ def graph(model: str, side: str) -> Path:
 def pad(frame: Frames) -> Frames:
     """As the models do it: reflected at the right and the bottom, small sides repeated."""
     h, w = frame.shape[:2]
-    bottom, right = (max(-side % MULTIPLE, LEAST * MULTIPLE - side) for side in (h, w))
+    wide, high = padded(w, h)
+    bottom, right = high - h, wide - w
     if not bottom and not right:
         return np.ascontiguousarray(frame)
     how = cv2.BORDER_REFLECT_101 if bottom < h and right < w else cv2.BORDER_REPLICATE
     return np.asarray(cv2.copyMakeBorder(frame, 0, bottom, 0, right, how), np.uint8)
+
+
+def padded(width: int, height: int) -> tuple[int, int]:
+    """The sides that a frame is padded to."""
+    wide, high = (s + max(-s % MULTIPLE, LEAST * MULTIPLE - s) for s in (width, height))
+    return wide, high

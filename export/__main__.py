@@ -9,14 +9,14 @@ from pipeline.options import Parser, add_options, build
 
 EPILOG = """examples:
   python -m export compact --format onnx -o compact_onnx/
-  python -m export compact --format openvino --precision fp16 --sizes 1280x720 1920x1080
+  python -m export compact --format openvino --precision fp16 --sizes 1280x720,1920x1080
   python -m export compact --format onnx --precision int8 --clip holiday.mp4
   python -m export compact --format tensorrt --precision fp16 --sizes 1280x720
 
-Writes `style` (picture -> code), `frame` (frame, code, strength -> painting; bytes in and out, any
-size, one graph for every style; TensorRT: the sizes named) and manifest.json. Fails unless both
-together paint what torch paints: within 1 level of 255 in fp32, 40 dB in fp16, 35 in bf16, 32 in
-int8. docs/engines.md shows how to run them.
+Writes `style` (picture -> code), `frame` (frame, code, strength -> painting; bytes in and out, one
+graph for every style; for any size, or one for each of --sizes) and manifest.json. Fails unless
+both together paint what torch paints: within 1 level of 255 in fp32, 40 dB in fp16, 35 in bf16,
+32 in int8. docs/engines.md shows how to run them.
 """
 
 

@@ -38,7 +38,7 @@ def bearing(frame: Path, style: Path, options: ExportOptions) -> dict[str, float
     model = onnx.load(frame)
     if options.precision not in ALONE_DB:
         return dict.fromkeys(convolutions(model.graph), 0.0)
-    frames = frames_of(options.clip, min(options.sizes[0]))
+    frames = frames_of(options.clip, min(options.checked[0]))
     return calibrate(model, style, frames, options.precision)
 
 

@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 
 from engines.precision import lower
 from export.options import ExportOptions
+from export.pixels import FORMS
 from export.tensorrt import run_tensorrt, to_tensorrt
 
 Arrays = dict[str, NDArray[np.generic]]
 Bearing = dict[str, float]
+Size = tuple[int, int] | None
+"""Width and height that a frame side is for, whole multiples; None: any."""
 
 PRECISIONS = {
     "onnx": ("fp32", "fp16", "int8"),
@@ -21,21 +24,33 @@ PRECISIONS = {
 """What each can be written in: no runtime but TensorRT has convolutions of bfloat16."""
 
 
-def to_onnx(graph: Path, options: ExportOptions, bearing: Bearing) -> Path:
+def to_onnx(graph: Path, options: ExportOptions, bearing: Bearing, size: Size) -> Path:
     """Lower its precision where that is asked for; the style side stays as it is."""
-    if options.precision != "fp32" and graph.stem == "frame":
-        model = onnx.load(graph)
+    model = onnx.load(graph)
+    if options.precision != "fp32" and graph.stem != "style":
         lower(model, options.precision, bearing, rest="fp32")
-        onnx.save(model, graph)
+    if size:
+        form = FORMS[options.pixels]
+        shapes = form.shapes(*size)
+        shapes |= dict(zip(form.outputs, list(shapes.values()), strict=True))
+        del model.graph.value_info[:]  # they are of any size
+        for value in (*model.graph.input, *model.graph.output):
+            sides = value.type.tensor_type.shape.dim
+            for dim, side in zip(sides, shapes.get(value.name, ()), strict=False):
+                dim.dim_value = side
+    onnx.save(model, graph)
     return graph
 
 
-def to_openvino(graph: Path, options: ExportOptions, bearing: Bearing) -> Path:
+def to_openvino(graph: Path, options: ExportOptions, bearing: Bearing, size: Size) -> Path:
     """NAME.onnx -> NAME.xml beside NAME.bin; the ONNX file goes."""
     import openvino
 
     path, half = graph.with_suffix(".xml"), options.precision == "fp16"
-    openvino.save_model(openvino.convert_model(graph), path, compress_to_fp16=half)
+    model = openvino.convert_model(graph)
+    if size:
+        model.reshape(FORMS[options.pixels].shapes(*size))
+    openvino.save_model(model, path, compress_to_fp16=half)
     graph.unlink()
     return path
 

@@ -5,13 +5,20 @@ from dataclasses import dataclass
 
 from pipeline.options import option
 
+Size = tuple[int, int]
+"""Width and height, px."""
 
-def size(text: str) -> tuple[int, int]:
-    """`1280x720` -> width and height, px."""
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not found or min(map(int, found.groups())) < 16:
+CHECKED: list[Size] = [(512, 512), (640, 360)]
+"""Where a graph for any size is held against torch, if no sizes are named."""
+
+
+def sizes(text: str) -> list[Size]:
+    """`1280x720`, or several with commas between."""
+    found = [re.fullmatch(r"(\d+)x(\d+)", part) for part in text.split(",")]
+    named = [(int(each[1]), int(each[2])) for each in found if each]
+    if len(named) < len(found) or min(map(min, named)) < 16:
         raise ValueError("a size is WIDTHxHEIGHT, at least 16 px a side")
-    return int(found[1]), int(found[2])
+    return named
 
 
 @dataclass(frozen=True)
@@ -26,10 +33,30 @@ class ExportOptions:
         choices=("fp32", "fp16", "bf16", "int8"),
     )
     clip: str | None = option(None, "video whose frames int8 is calibrated with", metavar="FILE")
-    sizes: list[tuple[int, int]] = option(
-        [(512, 512), (640, 360)],
-        "frame sizes to check against torch; graphs take any size, tensorrt engines only these",
-        parse=size,
+    sizes: list[Size] = option(
+        [],
+        "a frame graph for each of these sizes alone, which is faster; none: one graph for any "
+        "size, and for tensorrt an engine for 512x512 and 640x360",
+        parse=sizes,
         metavar="WxH",
     )
+    dynamic: bool = option(
+        False, "one frame graph for any size (tensorrt: up to the largest) also with --sizes"
+    )
+    pixels: str = option(
+        "rgb",
+        "of frames, in and out; nv12: planes as video hardware has them, BT.709, limited range "
+        "(onnx and openvino)",
+        choices=("rgb", "nv12"),
+    )
     overwrite: bool = option(False, "replace a folder that exists")
+
+    @property
+    def checked(self) -> list[Size]:
+        """Where the graphs are held against torch."""
+        return self.sizes or CHECKED
+
+    @property
+    def fixed(self) -> list[Size]:
+        """The sizes that have a frame graph of their own."""
+        return [] if self.dynamic or self.format == "tensorrt" else self.sizes

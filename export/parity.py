@@ -7,6 +7,7 @@ does both itself. What is compared are the bytes that come out.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 
 from engines import Frames
 from engines.choice import CLOSE
-from engines.graph import FrameSide
 from engines.runtime import pad
+from export.options import Size
+from export.pixels import Form
 from models.pictures import STYLE_SIDE
 
 Run = Callable[[Path, dict[str, NDArray[np.generic]]], dict[str, NDArray[np.generic]]]
@@ -42,7 +44,7 @@ class Parity:
 
 
 def compare(
-    model: nn.Module, run: Run, style: Path, frame: Path, sizes: list[tuple[int, int]]
+    model: nn.Module, form: Form, run: Run, style: Path, frames: dict[Size, Path]
 ) -> list[Parity]:
     """Paint a frame of each size with torch and with the graphs, at two strengths."""
     found = []
@@ -50,16 +52,32 @@ def compare(
     ours = run(style, {"picture": picture})
     with torch.inference_mode():
         theirs: dict[str, Tensor] = model.encode_style(as_torch(picture))
-        for width, height in sizes:
-            frames = pad(smooth(height, width, 2)[0])[None]
+        for (width, height), graph in frames.items():
+            pixels = form.inputs(pad(smooth(height, width, 2)[0])[None])
             for strength in (1.0, 0.5):
                 scalars = {"strength": strength, "keep_color": 0.0}
                 given = {n: np.array(v, np.float32) for n, v in scalars.items()}
-                painted = run(frame, {"frames": frames, **given, **ours})["painted"]
+                painted = run(graph, {**pixels, **given, **ours})
                 numbers = [torch.tensor(v) for v in scalars.values()]
-                wanted = FrameSide(model)(torch.from_numpy(frames), *numbers, theirs).numpy()
-                found.append(difference(f"{width}x{height}", strength, painted, wanted))
+                tensors = [torch.from_numpy(array) for array in pixels.values()]
+                out = form.side(model)(*tensors, *numbers, theirs)
+                wanted = out if isinstance(out, tuple) else (out,)
+                found.append(
+                    difference(
+                        f"{width}x{height}",
+                        strength,
+                        flat([painted[name] for name in form.outputs]),
+                        flat(
+                            [t.numpy() for t in (wanted if isinstance(wanted, tuple) else [wanted])]
+                        ),
+                    )
+                )
     return found
+
+
+def flat(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+    """All their numbers in one row."""
+    return np.concatenate([array.ravel() for array in arrays])
 
 
 def as_torch(picture: Frames) -> Tensor:
@@ -67,7 +85,7 @@ def as_torch(picture: Frames) -> Tensor:
     return torch.from_numpy(picture).permute(0, 3, 1, 2).float() / 255
 
 
-def difference(size: str, strength: float, a: NDArray[np.generic], b: Frames) -> Parity:
+def difference(size: str, strength: float, a: NDArray[Any], b: NDArray[Any]) -> Parity:
     """Two paintings, uint8, held against each other."""
     error = a.astype(float) - b
     noise = max(float(np.square(error).mean()), 1e-6)

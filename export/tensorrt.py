@@ -32,15 +32,23 @@ def check() -> None:
         raise ValueError("TensorRT builds engines on a CUDA GPU, and there is none")
 
 
-def profiles(sizes: list[tuple[int, int]]) -> list[Profile]:
-    """Those of the frame side, for sizes (width, height) px: each padded as frames are."""
-    found = [pad(np.empty((height, width, 3), np.uint8)).shape for width, height in sizes]
-    return [Profile(size, size, size) for size in dict.fromkeys((h, w) for h, w, _ in found)]
+def profiles(options: ExportOptions) -> list[Profile]:
+    """Those of the frame side: one for each of the sizes, padded as frames are, which kernels are
+    chosen for, and which alone it holds unless the engine is to be dynamic."""
+    padded = [pad(np.empty((h, w, 3), np.uint8)).shape[:2] for w, h in options.checked]
+    sizes = list(dict.fromkeys(padded))
+    if not options.dynamic:
+        return [Profile(size, size, size) for size in sizes]
+    most = max(h for h, _ in sizes), max(w for _, w in sizes)
+    return [Profile(SMALLEST, size, most) for size in sizes]
 
 
-def details(sizes: list[tuple[int, int]]) -> dict[str, Any]:
+def details(options: ExportOptions) -> dict[str, Any]:
     """What the manifest says of engines only: sides, and what they were built with."""
-    frames = [f"{p.best[1]}x{p.best[0]}" for p in profiles(sizes)]
+    frames = [
+        {name: f"{w}x{h}" for name, (h, w) in asdict(profile).items()}
+        for profile in profiles(options)
+    ]
     low, high = STYLES[0].least[0], STYLES[0].most[0]
     return {
         "sides": {
@@ -54,16 +62,15 @@ def details(sizes: list[tuple[int, int]]) -> dict[str, Any]:
     }
 
 
-def to_tensorrt(graph: Path, options: ExportOptions, bearing: dict[str, float]) -> Path:
-    """NAME.onnx -> NAME.engine; the ONNX file goes. The frame side's must still lie beside the
-    style side's."""
+def to_tensorrt(graph: Path, options: ExportOptions, bearing: dict[str, float], size: None) -> Path:
+    """NAME.onnx -> NAME.engine; the ONNX file goes. `size`: an engine holds all of them."""
     model, device, path = onnx.load(graph), torch.device("cuda"), graph.with_suffix(".engine")
     cast_bytes_first(model)
     if graph.stem == "style":
         build(model, STYLES, device, path, portable=True)
     else:
         lower(model, options.precision, bearing)
-        build(model, profiles(options.sizes), device, path, portable=True)
+        build(model, profiles(options), device, path, portable=True)
     graph.unlink()
     return path
 

@@ -15,12 +15,13 @@ import torch
 import models
 from engines.graph import write_frame, write_style
 from engines.precision import lower
-from engines.runtime import LEAST, MULTIPLE
+from engines.runtime import LEAST, MULTIPLE, padded
 from export.calibration import bearing
 from export.formats import FORMATS, PRECISIONS
 from export.layers import Layer, first_apart
-from export.options import ExportOptions
+from export.options import ExportOptions, Size
 from export.parity import Parity, as_torch, compare, smooth
+from export.pixels import FORMS as PIXELS
 from export.tensorrt import check, details
 from models.pictures import STYLE_SIDE
 from pipeline.errors import ConfigError, EngineError
@@ -42,6 +43,8 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
         if (options.precision == "int8") != (options.clip is not None):
             raise ConfigError("--precision int8 is calibrated with --clip FILE, nothing else is")
         if options.format == "tensorrt":
+            if options.pixels != "rgb":
+                raise ConfigError("--pixels nv12: onnx and openvino, or rgb for tensorrt")
             check()
         model = models.load(name)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,18 +64,26 @@ def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions
     """Both graphs and the manifest. A layer of lower precision by which the painting leaves torch's
     is pinned to float32. EngineError: they paint another picture all the same."""
     convert, run = FORMATS[options.format]
+    form = PIXELS[options.pixels]
     with tempfile.TemporaryDirectory() as made:
-        frame, style = Path(made) / "frame.onnx", Path(made) / "style.onnx"
+        frame, style, planes = (Path(made) / f"{n}.onnx" for n in ("frame", "style", "planes"))
         write_frame(model, frame)
         write_style(model, style)
+        if options.pixels != "rgb":
+            form.write(model, planes)
+        source = frame if options.pixels == "rgb" else planes
         bears = {} if options.precision == "fp32" else bearing(frame, style, options)
         pinned: list[str] = []
         while True:
-            written = [
-                convert(Path(shutil.copy(graph, folder)), options, bears)
-                for graph in (frame, style)
-            ]
-            parity = compare(model, run, written[1], written[0], options.sizes)
+            encoder = convert(Path(shutil.copy(style, folder)), options, {}, None)
+            painters: dict[Size, Path] = {}
+            for size in options.fixed:
+                copy = shutil.copy(source, folder / f"frame-{size[0]}x{size[1]}.onnx")
+                painters[size] = convert(Path(copy), options, bears, padded(*size))
+            if not painters:
+                copy = shutil.copy(source, folder / "frame.onnx")
+                painters = dict.fromkeys(options.checked, convert(Path(copy), options, bears, None))
+            parity = compare(model, form, run, encoder, painters)
             failed = [p for p in parity if not p.passes(options.precision)]
             if not failed:
                 break
@@ -122,18 +133,23 @@ def manifest(
         "precision": options.precision,
         "style": {"input": "picture, uint8 RGB (1,H,W,3)", "outputs": list(code)},
         "frame": {
-            "inputs": {
-                "frames": "uint8 RGB (1,H,W,3)",
-                "strength": "float32 scalar, 0 to 1.5",
-                "keep_color": "float32 scalar, 0 or 1",
-            },
+            "pixels": PIXELS[options.pixels].about,
+            "strength": "float32 scalar, 0 to 1.5",
+            "keep_color": "float32 scalar, 0 or 1",
             "code": {n: list(t.shape) for n, t in code.items()},
-            "output": "painted, uint8 RGB (1,H,W,3)",
             "serves_every_style": True,
         },
-        "sides": f"multiples of {MULTIPLE}, from {LEAST * MULTIPLE} px on",
+        "sides": sides(options),
         "versions": {package: version(package) for package in packages},
         "parity_with_torch": [asdict(p) for p in parity],
         "sha256": {p.name: sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())},
     }
-    return about | details(options.sizes) if options.format == "tensorrt" else about
+    return about | details(options) if options.format == "tensorrt" else about
+
+
+def sides(options: ExportOptions) -> str | dict[str, str]:
+    """What the frame graphs take: any sides, or each its own."""
+    if not options.fixed:
+        return f"multiples of {MULTIPLE}, from {LEAST * MULTIPLE} px on"
+    names = (f"frame-{w}x{h}" for w, h in options.fixed)
+    return {n: "{}x{}".format(*padded(*s)) for n, s in zip(names, options.fixed, strict=True)}

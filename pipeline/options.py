@@ -130,7 +130,8 @@ def _value(schema: type, field: Any, value: Any) -> Any:
         return None
     if many:
         flat = [v for item in _listed(value) for v in _listed(item)]
-        return [_one(field, kind, v) for v in flat]
+        # What is parsed may be several values: `a,b`.
+        return [one for v in flat for one in _listed(_one(field, kind, v))]
     return _one(field, kind, value)
 
 

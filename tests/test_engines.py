@@ -101,6 +101,22 @@ def test_damaged_graphs_are_made_again(kept: Path) -> None:
     assert painted(frame(32, 32), code, 1.0, False).std() > 1
 
 
+@pytest.mark.parametrize("engine", ["openvino"], indirect=True)
+def test_what_openvino_compiled_for_a_size_is_kept(kept: Path) -> None:
+    def painted() -> np.ndarray:
+        fresh = load_engine("compact", "cpu", kind="openvino")
+        return fresh(frame(32, 41), fresh.encode_style(style("wave")), 1.0, False)
+
+    first = painted()
+    (made,) = kept.glob("*-48x32-*.openvino")
+    written = made.stat().st_mtime_ns
+    assert (painted() == first).all()
+    assert made.stat().st_mtime_ns == written
+    made.write_bytes(b"tampered")
+    assert (painted() == first).all()
+    assert made.read_bytes() != b"tampered"
+
+
 @pytest.mark.parametrize("engine", ["onnx"], indirect=True)
 def test_auto_takes_the_fastest_and_keeps_to_it(kept: Path) -> None:
     first = load_engine("compact", "cpu", 1, "auto")

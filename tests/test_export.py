@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import av
 import cv2
 import numpy as np
 import onnxruntime
@@ -63,6 +64,32 @@ def test_other_programs_paint_what_we_paint(folder: Path, style: str) -> None:
     ours = engine(frame, engine.encode_style(picture), 0.8, False)
     assert theirs.dtype == np.uint8
     assert np.abs(theirs.astype(int) - ours).max() <= 1
+
+
+def test_planes_of_nv12_go_in_and_come_out_at_the_sizes_named(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["compact", "--pixels", "nv12", "-o", str(out), "--sizes", "64x48,128x90"]) == 0
+    about: dict[str, Any] = json.loads((out / "manifest.json").read_text())
+    assert about["sides"] == {"frame-64x48": "64x48", "frame-128x90": "128x96"}
+    picture = cv2.imread(str(ROOT / "styles/wave.jpg"), cv2.IMREAD_COLOR_RGB)
+    frame = cv2.GaussianBlur(cv2.resize(picture, (128, 96)), (0, 0), 3)
+    # FFmpeg's conversion, not ours.
+    video = av.VideoFrame.from_ndarray(frame, "rgb24")
+    nv12 = video.reformat(format="nv12", dst_colorspace="ITU709", dst_color_range="MPEG")
+    rows = nv12.to_ndarray()
+    planes = {"y": rows[None, :96, :, None], "uv": rows[96:].reshape(1, 48, 64, 2)}
+    code = runner(out, "style")({"picture": picture[None, :256, :320]})
+    inputs = {**planes, "strength": scalar(1), "keep_color": scalar(0), **code}
+    theirs = runner(out, "frame-128x90")(inputs)
+    engine = load_engine("compact", "cpu", kind="torch")
+    ours = engine(frame[None], engine.encode_style(picture[:256, :320]), 1.0, False)
+    wanted = av.VideoFrame.from_ndarray(ours[0], "rgb24")
+    wanted = wanted.reformat(format="nv12", dst_colorspace="ITU709", dst_color_range="MPEG")
+    for name, part in (("painted_y", slice(96)), ("painted_uv", slice(96, None))):
+        apart = theirs[name].ravel().astype(int) - wanted.to_ndarray()[part].ravel()
+        assert np.abs(apart).mean() < 1, name
+    with pytest.raises(Exception, match=r"invalid dimensions|Got: 48"):
+        runner(out, "frame-128x90")({**inputs, "y": planes["y"][:, :48]})
 
 
 @pytest.mark.slow
@@ -130,6 +157,8 @@ def test_parity_is_strict_in_fp32_and_in_decibels_in_fp16() -> None:
         (["none"], 1, "no model 'none'"),
         (["compact", "--format", "onyx"], 2, "did you mean onnx?"),
         (["compact", "--sizes", "64"], 2, "WIDTHxHEIGHT"),
+        (["compact", "--sizes", "64x64,8"], 2, "WIDTHxHEIGHT"),
+        (["compact", "--format", "tensorrt", "--pixels", "nv12"], 2, "or rgb for tensorrt"),
         (["compact", "--precision", "bf16"], 2, "onnx is written as fp32, fp16, int8"),
         (["compact", "--size", "64x64"], 2, "did you mean --sizes?"),
     ],

@@ -1,0 +1,114 @@
+"""How frames go into a frame side and come out: RGB, or the two planes of NV12.
+
+NV12 is what video hardware decodes to and encodes from: `y` (1,H,W,1) and `uv` (1,H/2,W/2,2), Cb
+and Cr beside each other, each pair for four pixels; uint8, limited range, here by the matrix of
+BT.709 (ITU-R BT.709-6, section 3), which HD video has.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from engines import Frames
+from engines.graph import FrameSide, about, bytes_of, scaled, trace, write_frame
+from models.styles import Code
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+RED, BLUE = 0.2126, 0.0722
+"""Shares of luma in BT.709."""
+GREEN = 1 - RED - BLUE
+
+
+class Nv12Side(nn.Module):
+    """What happens to a frame in NV12: from planes to planes, with FrameSide's painting between."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.side = FrameSide(model)
+
+    def forward(
+        self, y: Tensor, uv: Tensor, strength: Tensor, keep_color: Tensor, code: Code
+    ) -> tuple[Tensor, Tensor]:
+        luma = (scaled(y) * 255 - 16) / 219
+        chroma = F.interpolate(
+            (scaled(uv) * 255 - 128) / 224, scale_factor=2.0, mode="bilinear", align_corners=False
+        )
+        return packed(self.side.paint(rgb(luma, chroma), strength, keep_color, code))
+
+
+def rgb(luma: Tensor, chroma: Tensor) -> Tensor:
+    """Luma (N,1,H,W) in [0, 1], Cb and Cr (N,2,H,W) in [-1/2, 1/2] -> RGB (N,3,H,W)."""
+    cb, cr = chroma.chunk(2, 1)
+    red, blue = luma + 2 * (1 - RED) * cr, luma + 2 * (1 - BLUE) * cb
+    green = (luma - RED * red - BLUE * blue) / GREEN
+    return torch.cat([red, green, blue], 1).clamp(0, 1)
+
+
+def packed(x: Tensor) -> tuple[Tensor, Tensor]:
+    """RGB (N,3,H,W) in [0, 1], even sides -> the bytes of both planes."""
+    red, green, blue = x.chunk(3, 1)
+    luma = RED * red + GREEN * green + BLUE * blue
+    chroma = torch.cat([(blue - luma) / (2 - 2 * BLUE), (red - luma) / (2 - 2 * RED)], 1)
+    planes = 219 * luma + 16, 224 * F.avg_pool2d(chroma, 2) + 128
+    y, uv = (p.round().permute(0, 2, 3, 1).to(torch.uint8) for p in planes)
+    return y, uv
+
+
+def planes(frames: Frames) -> Arrays:
+    """RGB bytes (1,H,W,3) as inputs in NV12."""
+    y, uv = packed(scaled(torch.from_numpy(frames)))
+    return {"y": y.numpy(), "uv": uv.numpy()}
+
+
+def write_nv12(model: nn.Module, path: Path) -> None:
+    """Trace the frame side between planes and write its graph."""
+    beside, names = about(model, ["y", "uv"])
+    examples = [bytes_of(1), bytes_of(2, part=2)]
+    trace(Nv12Side(model), path, examples, beside, names, ["painted_y", "painted_uv"])
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One way for frames to go in and come out."""
+
+    side: Callable[[nn.Module], nn.Module]
+    write: Callable[[nn.Module, Path], None]
+    inputs: Callable[[Frames], Arrays]
+    outputs: tuple[str, ...]
+    about: dict[str, str]
+    """Inputs and outputs, in words."""
+
+    def shapes(self, width: int, height: int) -> dict[str, list[int]]:
+        """Of the inputs that hold frames of a size, whose sides are whole multiples."""
+        empty = np.zeros((1, height, width, 3), np.uint8)
+        return {name: list(array.shape) for name, array in self.inputs(empty).items()}
+
+
+FORMS = {
+    "rgb": Form(
+        FrameSide,
+        write_frame,
+        lambda frames: {"frames": frames},
+        ("painted",),
+        {"frames": "uint8 RGB (1,H,W,3)", "painted": "uint8 RGB (1,H,W,3)"},
+    ),
+    "nv12": Form(
+        Nv12Side,
+        write_nv12,
+        planes,
+        ("painted_y", "painted_uv"),
+        {
+            "y": "uint8 (1,H,W,1), BT.709, limited range",
+            "uv": "uint8 (1,H/2,W/2,2), Cb and Cr",
+            "painted_y": "as y",
+            "painted_uv": "as uv",
+        },
+    ),
+}
