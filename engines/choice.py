@@ -8,9 +8,9 @@ torch is imported only to measure.
 import json
 import platform
 import time
+from contextlib import suppress
 from functools import partial
-from importlib.metadata import version
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import numpy as np
 import models
 from engines import Engine, Frames, cache, make_engine
 
-PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino"}
+PACKAGES = {"onnx": ("onnxruntime", "onnxruntime-gpu"), "openvino": ("openvino",)}
+"""What brings the runtimes beside torch: one of these each."""
 SIDE = 384
 BUDGET_S = 1.0
 CLOSE = 1
@@ -29,7 +30,9 @@ CLOSE = 1
 def choose(model: str, device: str, threads: int | None) -> Engine:
     """The engine, with what was measured in its `why`."""
     found = known(model, device, threads)
-    engine = make_engine(found["engine"], model, device, threads)
+    # Others than torch were measured on the CPU, whatever else they could use.
+    where = device if found["engine"] == "torch" else "cpu"
+    engine = make_engine(found["engine"], model, where, threads)
     engine.why = found["why"]
     return engine
 
@@ -69,8 +72,14 @@ def record(model: str, device: str, threads: int | None) -> str:
 
 
 def installed() -> dict[str, str]:
-    """The engines beside torch whose packages are there."""
-    return {kind: package for kind, package in PACKAGES.items() if find_spec(package)}
+    """The engines beside torch whose packages are there, and the package of each."""
+    found = {}
+    for kind, packages in PACKAGES.items():
+        for package in packages:
+            with suppress(PackageNotFoundError):
+                version(package)
+                found[kind] = package
+    return found
 
 
 def measure(model: str, device: str, threads: int | None, path: Path) -> None:

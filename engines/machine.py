@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 import torch
 
 from engines import HOMES
-from engines.choice import PACKAGES
+from engines.choice import installed
 
 FEATURES = {
     "avx2": "AVX2",
@@ -57,9 +57,9 @@ def driver() -> str:
 
 def runtimes() -> dict[str, str]:
     """Each kind of engine and the version of its runtime, or that it is not installed."""
-    found = {}
+    found, packages = {}, installed()
     for kind in HOMES:
-        package = PACKAGES.get(kind, kind)
+        package = packages.get(kind, kind)
         try:
             found[kind] = f"{package} {version(package)}"
         except PackageNotFoundError:

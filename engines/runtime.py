@@ -17,20 +17,26 @@ LEAST = 2
 
 
 class GraphEngine(ABC):
-    """One model on the CPU, in float32."""
+    """One model in float32."""
 
     batch = 1
     why = ""
     runtime: str
 
     def __init__(self, model: str, device: str = "auto", threads: int | None = None) -> None:
-        """ValueError: another device than the CPU, or a model without a graph for every style."""
-        if device not in ("auto", "cpu"):
-            raise ValueError(f"{self.runtime} runs on the CPU: --device cpu or --engine torch")
-        self.fingerprint = f"{model} {self.runtime} cpu float32"
+        """ValueError: a device that the runtime has not, or a model without a graph for every
+        style."""
+        self._device = self._pick(device)
+        self.fingerprint = f"{model} {self.runtime} {self._device} float32"
         self._threads = threads
         self._style_graph = graph(model, "style")
         self._load(graph(model, "frame"))
+
+    def _pick(self, device: str) -> str:
+        """The device to run on; ValueError: this runtime has it not."""
+        if device not in ("auto", "cpu"):
+            raise ValueError(f"{self.runtime} runs on the CPU: --device cpu or --engine torch")
+        return "cpu"
 
     @abstractmethod
     def _load(self, graph: Path) -> None:

@@ -13,6 +13,7 @@ import onnx
 import torch
 
 import models
+from engines.choice import installed
 from engines.graph import write_frame, write_style
 from engines.precision import lower
 from engines.runtime import LEAST, MULTIPLE, padded
@@ -27,7 +28,6 @@ from models.pictures import STYLE_SIDE
 from pipeline.errors import ConfigError, EngineError
 
 MOST_PINNED = 6
-RUNTIMES = {"onnx": ["onnxruntime"], "openvino": ["openvino"]}
 
 
 def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
@@ -125,7 +125,8 @@ def manifest(
 ) -> dict[str, Any]:
     """All that a program must know to use the graphs, and to trust them."""
     code = model.encode_style(torch.rand(1, 3, 64, 64))
-    packages = ["torch", "onnx", "onnxscript", *RUNTIMES.get(options.format, [])]
+    runtimes = [package for kind, package in installed().items() if kind == options.format]
+    packages = ["torch", "onnx", "onnxscript", *runtimes]
     about = {
         "model": Path(name).stem,
         "weights_sha256_16": models.fingerprint(name),

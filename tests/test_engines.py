@@ -57,6 +57,13 @@ def test_graphs_paint_what_torch_paints(
         assert apart(ours, theirs) <= 1
 
 
+@pytest.mark.parametrize("kind", GRAPHS)
+def test_a_device_that_is_not_there_is_refused(kind: str) -> None:
+    for device in ("cuda", "mps"):
+        with pytest.raises(ValueError, match=r"has no CUDA|runs on the CPU"):
+            load_engine("compact", device, kind=kind)
+
+
 def test_a_style_is_swapped_and_mixed_between_two_frames(
     engine: Engine, torch_engine: Engine
 ) -> None:
