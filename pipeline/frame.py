@@ -26,6 +26,8 @@ class Frame:
     epoch: int = 0
     arrived_s: float | None = None
     """Of a live source: when the picture was there, by `time.monotonic`."""
+    before: Pixels | None = field(default=None, repr=False)
+    """What it was painted from, where an output shows it."""
 
     @property
     def time_s(self) -> float:

@@ -62,7 +62,7 @@ class Mask:
 
     def notices(self, width: int, height: int) -> list[str]:
         """What the user should know before frames of this size are painted."""
-        picture = self._picture(0.0)
+        picture = self.picture(0.0)
         h, w = picture.shape[:2]
         told = []
         if self._still is not None and not picture.any():
@@ -73,12 +73,13 @@ class Mask:
 
     def at(self, time_s: float, width: int, height: int) -> Shares:
         """The shares at a time of the output; worked out once for each picture of the mask."""
-        picture, size = self._picture(time_s), (width, height)
+        picture, size = self.picture(time_s), (width, height)
         if self._scaled is None or self._scaled[0] is not picture or self._scaled[1] != size:
             self._scaled = picture, size, scaled(picture, width, height)
         return self._scaled[2]
 
-    def _picture(self, time_s: float) -> Pixels:
+    def picture(self, time_s: float) -> Pixels:
+        """As it is, at a time of the output."""
         if self._still is not None:
             return self._still
         assert self._shown is not None

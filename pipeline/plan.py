@@ -11,6 +11,7 @@ from pathlib import Path
 
 import models
 from engines import KINDS
+from pipeline.control import Change, Region
 from pipeline.errors import ConfigError
 from pipeline.logs import FORMS
 from pipeline.mask import Mask
@@ -67,8 +68,8 @@ class StreamOptions:
     output: list[str] = option(
         [],
         "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// udp:// "
-        "tcp://, a playlist (FOLDER/live.m3u8), web: (a live page) or null:; several at a time; "
-        "default: INPUT_STYLE.mp4 beside the input",
+        "tcp://, a playlist (FOLDER/live.m3u8), web: (a live page; web:ADDRESS:PORT) or "
+        "null:; several at a time; default: INPUT_STYLE.mp4 beside the input",
         metavar="OUTPUT",
     )
     strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
@@ -104,6 +105,15 @@ class StreamOptions:
         least=1,
     )
     log: str = option("text", "lines for people, or one JSON object a line", choices=FORMS)
+    web_token: str | None = option(
+        None,
+        "file with the token that the live page asks for (made if there is none); a page that "
+        "others can reach needs one",
+        metavar="FILE",
+    )
+    recordings: str | None = option(
+        None, "folder in which the live page may record the stream", metavar="FOLDER"
+    )
     model: str = option(
         "compact", "what paints: a model that ships or a weights file; identity paints nothing"
     )
@@ -139,7 +149,8 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         options.quality,
         not options.no_audio,
         options.overwrite,
-        tuple(zip(look.paths, look.timeline.at(0), strict=True)),
+        options.web_token,
+        options.recordings,
     )
     with open_source(source, source_options) as opened:
         if not opened.info.live and options.max_latency is not None:
@@ -157,6 +168,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             look,
             outputs,
             sink_options,
+            wanted_at_first(look),
             options.stylizers,
             inf if options.max_latency is None else options.max_latency,
             notices,
@@ -200,6 +212,16 @@ def make_look(options: StreamOptions, styles: list[Style]) -> Look:
         max(1, (os.cpu_count() or 1) // options.stylizers),
         options.engine,
     )
+
+
+def wanted_at_first(look: Look) -> Change:
+    """What the stream begins with, for outputs that show it."""
+    shares = look.timeline.at(0)
+    regions = [Region("0", None, dict(zip(look.paths, shares, strict=True)))]
+    if look.masks:
+        placed = zip(look.paths, [None, *look.masks], strict=True)
+        regions = [Region(str(k), mask, {path: 1.0}) for k, (path, mask) in enumerate(placed)]
+    return Change(tuple(regions), look.strength, look.keep_color)
 
 
 def check_masks(options: StreamOptions, styles: list[Style]) -> None:

@@ -24,6 +24,8 @@ class PoolHandle:
     slots: int
     height: int
     width: int
+    beside: int = 0
+    """So many slots after a painted frame lies what it was painted from; 0: nowhere."""
 
 
 class FramePool:
@@ -35,7 +37,7 @@ class FramePool:
         self._pixels: np.memmap | None = np.memmap(handle.path, np.uint8, "r+", 0, shape)
 
     @classmethod
-    def create(cls, slots: int, height: int, width: int) -> "FramePool":
+    def create(cls, slots: int, height: int, width: int, beside: int = 0) -> "FramePool":
         """New zeroed memory for `slots` frames."""
         size = slots * height * width * 3
         if hasattr(os, "memfd_create"):
@@ -45,7 +47,7 @@ class FramePool:
             descriptor, path = tempfile.mkstemp(prefix="stylestream-", suffix=".pool")
         try:
             os.ftruncate(descriptor, size)
-            return cls(PoolHandle(path, slots, height, width), descriptor)
+            return cls(PoolHandle(path, slots, height, width, beside), descriptor)
         except OSError as error:
             raise StreamError(
                 f"no room for {size >> 20} MiB of frames ({error.strerror}): use a smaller --size"

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipeline.control import Figures
 from pipeline.errors import ConfigError
 from pipeline.timings import Timings
 
@@ -54,6 +55,20 @@ class Report:
     def dropped(self) -> int:
         """Frames of a live source that were left out."""
         return sum(self.drops.values())
+
+    def figures(self) -> Figures:
+        """What those who watch are shown while it runs."""
+        return {
+            "dropped": self.dropped,
+            "reconnects": self.reconnects,
+            "restarts": sum(self.restarts.values()),
+            "paint_ms": round(self.stages["Stylizer"].percentile_ms(0.5), 1),
+            **{
+                f"latency_p{round(100 * p)}_ms": round(self.latency.percentile_ms(p), 1)
+                for p in (0.5, 0.95, 0.99)
+                if self.latency.count
+            },
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, with percentiles of each stage's time for a frame."""

@@ -20,7 +20,7 @@ from pipeline.opening import shown
 from pipeline.pool import FramePool
 from pipeline.queues import Queue, Slots, Ticket
 from pipeline.report import Progress, Report
-from pipeline.sinks import SinkOptions
+from pipeline.sinks import SinkOptions, shows_input
 from pipeline.sources import SourceOptions
 from pipeline.stages import Look, Reader, Stylizer, Work, Writer
 from pipeline.supervision import (
@@ -53,6 +53,8 @@ class Plan:
     look: Look
     sinks: list[str]
     sink_options: SinkOptions
+    wanted: Change
+    """The look in words, for outputs that show it."""
     stylizers: int = 1
     max_latency_s: float = inf
     """Of live frames, from arrival to output."""
@@ -81,7 +83,7 @@ class Pipeline:
         self._governor = Governor(plan.max_latency_s, sizes)
         self._zero: int | None = None  # of a live source: the time stamp that counts as 0
         self._epoch = 0
-        self._changes: list[Change] = []
+        self._change: Change | None = None  # the latest, with all pictures that ever came
         self._now_s = 0.0  # time of the frame that was handed to a stylizer last
         self._polled_s = 0.0
         self._finished = False
@@ -128,7 +130,8 @@ class Pipeline:
         each = max(least, min(POOL_BYTES // (2 * frame_bytes), MOST_IN_CALL * (AHEAD * n + 4)))
         if self._live:  # what lies in queues is late
             each = least
-        self._pool = FramePool.create(2 * each, info.height, info.width)
+        beside = each if any(map(shows_input, self._plan.sinks)) else 0
+        self._pool = FramePool.create(2 * each + beside, info.height, info.width, beside)
         self._raw, self._done = Slots(range(each)), Slots(range(each, 2 * each))
         self._batch = max(1, min(MOST_IN_CALL, each // least))
         self._frames, self._painted = Queue(each), Queue(each)
@@ -140,9 +143,17 @@ class Pipeline:
         ]
         self._reader = Supervised(Reader, lambda: (pool, plan.source, plan.source_options))
         self._writer = Supervised(
-            Writer, lambda: (pool, plan.sinks, plan.info, plan.sink_options, self._written)
+            Writer, lambda: (pool, plan.sinks, plan.info, self._sink_options(), self._written)
         )
         self._stages = [self._reader, *self._stylizers, self._writer]
+
+    def _sink_options(self) -> SinkOptions:
+        """With what is wanted now."""
+        wanted = self._plan.wanted
+        if self._change:
+            regions = self._change.regions or wanted.regions
+            wanted = replace(self._change, regions=regions, pictures={})
+        return replace(self._plan.sink_options, wanted=wanted)
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -220,9 +231,9 @@ class Pipeline:
             self._at_writer |= {t.index: t for t in tickets}
             self._writer.submit("write", tickets, generation=self._generation)
         now = time.monotonic()
-        if self._live and not self._writer.calls and now - self._polled_s > POLL_S:
+        if now - self._polled_s > POLL_S and not self._writer.outstanding("poll"):
             self._polled_s = now
-            self._writer.submit("poll", generation=self._generation)
+            self._writer.submit("poll", self._report.figures(), generation=self._generation)
         done = self._total is not None and self._written >= self._total
         if done and not self._writer.calls:
             # An interrupted run that wrote nothing has nothing to complete.
@@ -307,9 +318,15 @@ class Pipeline:
         name = f"{stage.name} {place}" if stage in self._stylizers[1:] else stage.name
         self._account.heard(stage.name, name, work)
         for change in work.asked:
-            self._changes.append(replace(change, at_s=self._now_s))
+            asked = replace(change, at_s=self._now_s)
             for stylizer in self._stylizers:
-                stylizer.submit("adjust", self._changes[-1])
+                stylizer.submit("adjust", asked)
+            before = self._change or asked
+            self._change = replace(
+                asked,
+                regions=asked.regions or before.regions,
+                pictures=before.pictures | asked.pictures,
+            )
 
     # -- when something dies ---------------------------------------------------------------------
 
@@ -323,8 +340,8 @@ class Pipeline:
         if stage is self._reader:
             self._asked = self._received
         stage.start()
-        for change in self._changes if stage in self._stylizers else []:
-            stage.submit("adjust", change)
+        if self._change and stage in self._stylizers:
+            stage.submit("adjust", self._change)
 
     def _return_unpainted(self, call: Call) -> None:
         tickets, slots = call.context

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -17,9 +18,10 @@ import numpy as np
 from safetensors import SafetensorError
 
 from engines import Arrays, Frames, load_engine
-from pipeline.control import Change
-from pipeline.errors import EngineError
+from pipeline.control import Change, Figures
+from pipeline.errors import EngineError, StreamError
 from pipeline.frame import Frame, StreamInfo
+from pipeline.layers import Layers, Shares
 from pipeline.mask import Mask
 from pipeline.pool import FramePool, PoolHandle
 from pipeline.queues import Ticket
@@ -29,6 +31,8 @@ from pipeline.timeline import Timeline
 from pipeline.timings import cpu_seconds, memory_mib, peak_memory_mib
 
 END = object()
+MOST_MIXES = 8
+"""Kept of the mixes of styles that were seen last: one for each region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,10 @@ class Look:
     engine: str
 
 
+Ready = tuple[Change, dict[str, Any], dict[str, Mask]]
+"""A change, the codes of its new styles and its new masks, by their paths."""
+
+
 class Stylizer(Stage):
     """Paints frames from one slot into another. Frames do not depend on one another."""
 
@@ -142,8 +150,9 @@ class Stylizer(Stage):
         self._look = look
         # One at a time, in order: encoding a style takes a moment, in which frames go on.
         self._beside = ThreadPoolExecutor(1)
-        self._coming: deque[Future[tuple[Change, dict[str, Any]]]] = deque()
+        self._coming: deque[Future[Ready]] = deque()
         self._places = {path: place for place, path in enumerate(look.paths)}
+        self._notices: list[str] = []
 
     def open(self) -> Work:
         """Load the model, encode the styles, open the masks."""
@@ -153,48 +162,63 @@ class Stylizer(Stage):
             self._codes = [self._engine.encode_style(style) for style in look.styles]
         except (ValueError, OSError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
-        self._masks = [Mask(path) for path in look.masks]
-        self._mixed: tuple[tuple[float, ...], Any] = ((), None)
+        masks = [Mask(path) for path in look.masks]
+        self._layers = Layers.planned(look.timeline, masks, len(self._codes))
+        self._mixes: dict[Shares, Any] = {}
         h, w = self._pool[0].shape[:2]
-        why = [self._engine.why] if self._engine.why else []
-        return Work(notices=why + [text for mask in self._masks for text in mask.notices(w, h)])
+        self._notices = [self._engine.why] if self._engine.why else []
+        self._notices += [text for mask in masks for text in mask.notices(w, h)]
+        return Work(notices=list(self._notices))
 
     def adjust(self, change: Change) -> Work:
         """Take on a change, which holds between two frames once its styles are encoded."""
-
-        def encoded() -> tuple[Change, dict[str, Any]]:
-            new = {
-                path: self._engine.encode_style(picture)
-                for path, (_, picture) in (change.looks or {}).items()
-                if path not in self._places and picture is not None
-            }
-            return change, new
-
-        self._coming.append(self._beside.submit(encoded))
+        self._coming.append(self._beside.submit(self._readied, change))
         return Work()
 
-    def _adopt(self) -> None:
-        """What has been made ready of the changes asked for."""
+    def _readied(self, change: Change) -> Ready:
+        """What a change needs that is not there yet; runs beside the painting."""
+        new = change.pictures.keys() - self._places.keys()
+        known = self._layers.masks
+        paths = {region.mask for region in change.regions or () if region.mask} - known.keys()
+        encoded = {path: self._engine.encode_style(change.pictures[path]) for path in new}
+        return change, encoded, {path: Mask(path) for path in paths}
+
+    def _adopt(self, now_s: float) -> None:
+        """What has been made ready of the changes asked for; `now_s` is the time of the next
+        frame."""
         while self._coming and self._coming[0].done():
-            change, new = self._coming.popleft().result()
-            for path in new.keys() - self._places.keys():
+            try:
+                change, encoded, masks = self._coming.popleft().result()
+            except (StreamError, ValueError, OSError, RuntimeError) as error:
+                self._notices.append(f"a change was left out: {str(error).splitlines()[0]}")
+                continue
+            for path in encoded.keys() - self._places.keys():
                 self._places[path] = len(self._codes)
-                self._codes.append(new[path])
-            look = self._look
-            timeline = look.timeline
+                self._codes.append(encoded[path])
+            # A fade begins when its styles are there, not while they are encoded.
+            at_s = max(change.at_s, now_s) if encoded or masks else change.at_s
+            self._turn(change, at_s, self._layers.masks | masks)
+            self._look = replace(self._look, strength=change.strength, keep_color=change.keep_color)
+
+    def _turn(self, change: Change, at_s: float, masks: dict[str, Mask]) -> None:
+        """Other styles, other regions."""
+        if change.regions is None:
+            return
+        wanted = []
+        for region in change.regions:
             shares = [0.0] * len(self._codes)
-            for path, (share, _) in (change.looks or {}).items():
-                if path in self._places:
-                    shares[self._places[path]] = share
-            if any(shares):
-                timeline = timeline.turned(change.at_s, change.fade_s, shares)
-            strength = look.strength if change.strength is None else change.strength
-            keep = look.keep_color if change.keep_color is None else change.keep_color
-            self._look = replace(look, timeline=timeline, strength=strength, keep_color=keep)
+            for path in region.shares.keys() & self._places.keys():
+                shares[self._places[path]] = region.shares[path]
+            total = sum(shares)
+            if total:
+                mask = masks[region.mask] if region.mask else None
+                wanted.append((region.name, mask, [share / total for share in shares]))
+        if wanted and wanted[0][1] is None:
+            self._layers = self._layers.turned(at_s, change.fade_s, wanted)
 
     def stylize(self, tickets: Sequence[Ticket], slots: Sequence[int]) -> Work:
         """Paint each ticket's frame into the slot beside it; tickets come back with that slot."""
-        self._adopt()
+        self._adopt(tickets[0].time_s)
         seconds: list[float] = []
         moved = [replace(t, slot=slot) for t, slot in zip(tickets, slots, strict=True)]
         for group in self._alike(tickets):
@@ -203,40 +227,33 @@ class Stylizer(Stage):
             if len(group) > 1:
                 frames = np.stack([self._pool[t.slot] for t in group])
             frames = resized(frames, group[0].size, cv2.INTER_AREA)
-            painted = self._masked(group, frames) if self._masks else self._timed(group[0], frames)
-            for pixels in resized(painted, self._pool.size, cv2.INTER_CUBIC):
+            times_s = [t.time_s for t in group]
+            painted = self._layers.paint(times_s, frames, partial(self._paint, frames))
+            whole = resized(painted, self._pool.size, cv2.INTER_CUBIC)
+            for ticket, pixels in zip(group, whole, strict=True):
                 place = len(seconds)
-                np.copyto(self._pool[moved[place].slot], pixels)
+                slot, beside = moved[place].slot, self._pool.handle.beside
+                np.copyto(self._pool[slot], pixels)
+                if beside:
+                    np.copyto(self._pool[slot + beside], self._pool[ticket.slot])
                 seconds.append((time.perf_counter() - began) / len(group))
                 moved[place] = replace(moved[place], paint_s=seconds[-1])
-        return Work(moved, seconds)
+        return Work(moved, seconds, notices=list(self._notices))
 
     def _alike(self, tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
         """Runs of tickets that one call of the engine can paint: of one mix, of its batch size."""
-        for _, run in groupby(tickets, lambda t: (self._look.timeline.at(t.time_s), t.size)):
+        for _, run in groupby(tickets, lambda t: (self._layers.at(t.time_s), t.size)):
             held = list(run)
             for i in range(0, len(held), self._engine.batch):
                 yield held[i : i + self._engine.batch]
 
-    def _timed(self, first: Ticket, frames: Frames) -> Frames:
-        """All frames in the mix of styles that is due at the first one's time."""
-        shares = self._look.timeline.at(first.time_s)
-        if shares != self._mixed[0]:
-            self._mixed = shares, self._engine.mix(self._codes, list(shares))
-        return self._paint(frames, self._mixed[1])
-
-    def _masked(self, tickets: list[Ticket], frames: Frames) -> Frames:
-        """The first style beneath, each further one over it where its mask is white."""
-        h, w = frames.shape[1:3]
-        result = self._paint(frames, self._codes[0]).astype(np.float32)
-        for mask, code in zip(self._masks, self._codes[1:], strict=True):
-            shares = np.stack([mask.at(t.time_s, w, h) for t in tickets])
-            if shares.any():
-                result += shares * (self._paint(frames, code) - result)
-        return result.round().astype(np.uint8)
-
-    def _paint(self, frames: Frames, code: Any) -> Frames:
-        return self._engine(frames, code, self._look.strength, self._look.keep_color)
+    def _paint(self, frames: Frames, shares: Shares) -> Frames:
+        if shares not in self._mixes:
+            if len(self._mixes) >= MOST_MIXES:
+                del self._mixes[next(iter(self._mixes))]
+            self._mixes[shares] = self._engine.mix(self._codes[: len(shares)], list(shares))
+        look = self._look
+        return self._engine(frames, self._mixes[shares], look.strength, look.keep_color)
 
 
 def resized(frames: Frames, size: tuple[int, int] | None, how: int) -> Frames:
@@ -279,16 +296,20 @@ class Writer(Stage):
             self._early.setdefault(ticket.index, ticket)
         while (due := self._early.pop(self._sink.next_index, None)) is not None:
             began = time.perf_counter()
-            pixels = self._pool[due.slot]
-            self._sink.write(Frame(due.index, due.pts, due.time_base, pixels, due.epoch))
+            pixels, beside = self._pool[due.slot], self._pool.handle.beside
+            before = self._pool[due.slot + beside] if beside else None
+            self._sink.write(
+                Frame(due.index, due.pts, due.time_base, pixels, due.epoch, before=before)
+            )
             seconds.append(time.perf_counter() - began)
             if due.arrived_s is not None:
                 latencies.append(time.monotonic() - due.arrived_s)
             done.append(due)
         return self._report(done, seconds, latencies)
 
-    def poll(self) -> Work:
-        """Only to hear what is asked."""
+    def poll(self, figures: Figures) -> Work:
+        """Show those who watch how it goes, and hear what they ask."""
+        self._sink.tell(figures)
         return self._report()
 
     def finish(self) -> Work:

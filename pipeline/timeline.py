@@ -62,6 +62,11 @@ class Timeline:
         other._cues = [(Span(), padded), (cue, [share / total for share in wanted])]
         return other
 
+    @property
+    def final(self) -> tuple[float, ...]:
+        """The shares that stay in the end."""
+        return tuple(self._cues[-1][1]) if self._cues else ()
+
     @staticmethod
     def _shares(styles: list[tuple[Span, float]], cue: Span) -> list[float]:
         weights = [weight if span == cue else 0.0 for span, weight in styles]

@@ -1,7 +1,7 @@
 """python -m web: serves the live page of one stream.
 
 Started by an output `web:`. A line of JSON on stdin says where; then frames come, each after its
-time stamp. It says `connected`, or why not; then a line of JSON for each change that is asked for.
+head. It says `connected`, or why not; then a line of JSON for each change that is asked for.
 """
 
 import asyncio
@@ -13,8 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from aiohttp import web
 
-from pipeline.sinks._relay import HEADER
-from web.page import Page, application
+from pipeline.sinks.web import HEAD
+from web.api import application
+from web.guard import Guard
+from web.page import Page
 
 
 def main(frames: BinaryIO) -> int:
@@ -34,27 +36,38 @@ async def serve(about: dict[str, Any], frames: BinaryIO) -> None:
     def ask(words: dict[str, Any]) -> None:
         print(json.dumps(words), flush=True)
 
-    page = Page(asyncio.get_running_loop(), ask, about["looks"])
-    runner = web.AppRunner(application(page), shutdown_timeout=0.5)
+    loop = asyncio.get_running_loop()
+    page = Page(loop, ask, about)
+    guard = Guard(about["host"], about["port"], about["token"])
+    runner = web.AppRunner(application(page, guard), shutdown_timeout=0.5, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, about["host"], about["port"]).start()
     print("connected", flush=True)
-    shape = about["height"], about["width"], 3
     ended = asyncio.Event()
 
     def take() -> None:
-        size = int(np.prod(shape))
-        while len(frames.read(HEADER.size)) == HEADER.size:
-            data = frames.read(size)
-            if len(data) < size:
-                break
-            page.show(np.frombuffer(data, np.uint8).reshape(shape))
-        page.loop.call_soon_threadsafe(ended.set)
+        while whole := taken(frames, about["height"], about["width"]):
+            page.show(*whole)
+        loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=take, daemon=True).start()
     await ended.wait()
-    page.close()
+    await asyncio.to_thread(page.close)
     await runner.cleanup()
+
+
+def taken(frames: BinaryIO, height: int, width: int) -> tuple[int, list[Any], Any] | None:
+    """The next frame: time stamp, pictures, figures; None at the end."""
+    head = frames.read(HEAD.size)
+    if len(head) < HEAD.size:
+        return None
+    pts, count, length = HEAD.unpack(head)
+    figures = json.loads(frames.read(length) or b"{}")
+    size = height * width * 3
+    data = [frames.read(size) for _ in range(count)]
+    if any(len(part) < size for part in data):
+        return None
+    return pts, [np.frombuffer(part, np.uint8).reshape(height, width, 3) for part in data], figures
 
 
 if __name__ == "__main__":

@@ -1,176 +1,232 @@
-"""What the live page offers: the newest frame, the looks there are, and changes to them.
-
-    GET  /            the page
-    GET  /video       the painted stream, as MJPEG
-    GET  /frame.png   the newest frame, for keeping
-    GET  /api         looks with their shares, strength, keep_color, frames, frames_per_s
-    POST /api         {"shares": {"wave": 0.7, "ink": 0.3}, "fade_s": 2, "strength": 0.8,
-                      "keep_color": false}, each of them optional
-    POST /api/looks?name=NAME   the bytes of a picture: a new look
-    GET  /looks/NAME  its picture, small
-    GET  /health      200 while frames come, else 503
-
-It is for this machine: requests by another name than localhost are refused, and so are changes that
-another page makes the browser send.
-"""
+"""The state of the live page: looks and regions, what is asked of the stream, what is recorded."""
 
 import asyncio
-import tempfile
-import time
-from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from aiohttp import web
-from numpy.typing import NDArray
+from pipeline.control import MOST_FADE_S, MOST_STRENGTH
+from pipeline.mask import Mask
+from pipeline.options import nearest
+from web.recording import Recording
+from web.screen import Pixels, Screen
+from web.shelf import GREY, Shelf, thumbnail
 
-from models import codes, pictures
-
-HERE = Path(__file__).parent
-SHIPPED = HERE.parent / "styles"
-LOCAL = {"127.0.0.1", "localhost", "[::1]"}
-MOST_BYTES = 20 << 20
-MOST_LOOKS = 64
-THUMB_PX = 160
-QUALITY = 85
-STALE_S = 5.0
-GREY = bytes(cv2.imencode(".png", np.full((THUMB_PX, THUMB_PX, 3), 128, np.uint8))[1])
-"""Stands for a style code, which does not hold its picture."""
+MOST_REGIONS = 6
+KEYS = ("region", "shares", "fade_s", "strength", "keep_color", "frozen")
 
 Ask = Callable[[dict[str, Any]], None]
-Pixels = NDArray[np.uint8]
 
 
 @dataclass
-class Look:
-    """A picture whose look can be had, and its share of what is seen."""
+class Region:
+    """A part of the picture and the shares of the looks that are seen there, by name."""
 
     name: str
-    path: Path
-    thumb: bytes
-    share: float = 0.0
+    mask: str | None
+    shares: dict[str, float]
+    thumb: bytes = b""
 
 
 class Page:
-    """The state of the page. `show` is called by the thread that takes frames, all else by the
-    server's loop."""
+    """What one page serves to all who watch. Every change ends in `tell`."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, ask: Ask, there: list[tuple[str, float]]
-    ) -> None:
-        """`there`: path and share of each style that the stream began with."""
-        self.loop, self._ask = loop, ask
-        self.looks: dict[str, Look] = {}
-        self.strength, self.keep_color = 1.0, False
-        self.frames = 0
-        self._newest: Pixels | None = None
-        self._jpeg: tuple[int, bytes] = (-1, b"")
-        self._came = asyncio.Event()
-        self._times: deque[float] = deque(maxlen=60)
-        self._folder = tempfile.TemporaryDirectory(prefix="stylestream-looks-")
-        for text, share in there:
-            path = Path(text)
-            is_code = path.suffix == codes.SUFFIX
-            look = self.add(path.stem, GREY if is_code else path.read_bytes())
-            look.path, look.share = path, share
-        for path in sorted(SHIPPED.glob("*.jpg")):
-            if path.stem not in self.looks:
-                self.add(path.stem, path.read_bytes())
+    def __init__(self, loop: asyncio.AbstractEventLoop, ask: Ask, about: dict[str, Any]) -> None:
+        """`about`: what the output says of the stream."""
+        self._ask = ask
+        self.screen = Screen(loop, lambda wanted: ask({"with_input": wanted}))
+        self.shelf = Shelf()
+        self.figures: dict[str, float] = {}
+        self.token: str | None = about["token"]
+        self.size: tuple[int, int] = (about["width"], about["height"])
+        self._rate, self._folder = about["rate"], about["recordings"]
+        self._recording: Recording | None = None
+        wanted = about["wanted"]
+        self.strength: float = wanted["strength"]
+        self.keep_color: bool = wanted["keep_color"]
+        # Until someone chooses a look, what was planned over time goes on.
+        self._chosen = False
+        self.shelf.fill([Path(path) for r in wanted["regions"] for path in r["shares"]])
+        self.regions = [self._region(r) for r in wanted["regions"]]
+        self.changed = asyncio.Event()
+
+    def _region(self, words: dict[str, Any]) -> Region:
+        named = {self.shelf.name_of(path): share for path, share in words["shares"].items()}
+        shares = {name: share for name, share in named.items() if name and share}
+        return Region(words["name"], words["mask"], shares, thumbnail(first_of(words["mask"])))
 
     def close(self) -> None:
-        """Forget the pictures that were handed in."""
-        self._folder.cleanup()
+        """Complete what is recorded, forget what was handed in."""
+        self.stop_recording()
+        self.shelf.close()
 
-    # -- frames --------------------------------------------------------------------------------
+    def show(self, pts: int, pictures: list[Pixels], figures: dict[str, float]) -> None:
+        """The newest frame; called by the thread that takes frames."""
+        self.figures = figures
+        if recording := self._recording:
+            recording.add(pts, pictures[0])
+        self.screen.show(pts, pictures)
 
-    def show(self, pixels: Pixels) -> None:
-        """The newest frame, RGB."""
-        self._newest = pixels
-        self.loop.call_soon_threadsafe(self._arrived)
-
-    def _arrived(self) -> None:
-        self.frames += 1
-        self._times.append(time.monotonic())
-        came, self._came = self._came, asyncio.Event()
-        came.set()
-
-    async def next_jpeg(self) -> bytes:
-        """The next frame as JPEG, made once for all who watch."""
-        await self._came.wait()
-        if self._jpeg[0] != self.frames:
-            self._jpeg = self.frames, self.encoded(".jpg", [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-        return self._jpeg[1]
-
-    def encoded(self, suffix: str, options: list[int]) -> bytes:
-        """The newest frame as a picture file."""
-        assert self._newest is not None
-        return bytes(cv2.imencode(suffix, self._newest[..., ::-1], options)[1])
-
-    @property
-    def rate(self) -> float:
-        """Frames a second, of late."""
-        if len(self._times) < 2:
-            return 0.0
-        return (len(self._times) - 1) / max(1e-3, self._times[-1] - self._times[0])
-
-    @property
-    def healthy(self) -> bool:
-        """Whether frames come."""
-        return bool(self._times) and time.monotonic() - self._times[-1] < STALE_S
-
-    # -- looks ---------------------------------------------------------------------------------
-
-    def add(self, name: str, data: bytes) -> Look:
-        """A picture as a look. ValueError: it is none, or there are too many."""
-        if len(self.looks) >= MOST_LOOKS:
-            raise ValueError(f"{MOST_LOOKS} looks are the most")
-        pixels, _ = pictures.decode(data)
-        scale = THUMB_PX / min(pixels.shape[:2])
-        small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        thumb = bytes(cv2.imencode(".jpg", small[..., ::-1])[1])
-        name = "".join(c for c in name if c.isalnum() or c in "-_ ")[:40].strip() or "picture"
-        while name in self.looks:
-            name += "'"
-        # Kept as what was decoded: nothing else of what came in is ever read again.
-        path = Path(self._folder.name) / f"{len(self.looks)}.png"
-        cv2.imwrite(str(path), pixels[..., ::-1])
-        self.looks[name] = Look(name, path, thumb)
-        return self.looks[name]
+    # -- changes -------------------------------------------------------------------------------
 
     def change(self, words: dict[str, Any]) -> None:
-        """Ask the stream for it. ValueError: it makes no sense."""
-        asked: dict[str, Any] = {"fade_s": number(words, "fade_s", 0, 60, 1.0)}
-        if "strength" in words:
-            asked["strength"] = self.strength = number(words, "strength", 0, 1.5, 1.0)
-        if "keep_color" in words:
-            asked["keep_color"] = self.keep_color = words["keep_color"] is True
+        """Ask the stream for it. ValueError: it makes no sense, and nothing is changed."""
+        if not isinstance(words, dict):
+            raise ValueError("a change is a JSON object")
+        for key in words:
+            if key not in KEYS:
+                raise ValueError(f"unknown: {key}{nearest(key, KEYS)}; known: {', '.join(KEYS)}")
+        fade_s = number(words, "fade_s", 0, MOST_FADE_S, 1.0)
+        strength = number(words, "strength", 0, MOST_STRENGTH, self.strength)
+        keep_color = truth(words, "keep_color", self.keep_color)
+        frozen = truth(words, "frozen", self.screen.frozen)
         if "shares" in words:
-            asked |= self._mixed(words["shares"])
-        self._ask(asked)
+            region = self.region(words.get("region", self.regions[0].name))
+            region.shares = self._mixed(words["shares"])
+            self._chosen = True
+        self.strength, self.keep_color, self.screen.frozen = strength, keep_color, frozen
+        if words.keys() - {"frozen", "fade_s"}:
+            self._say(fade_s)
+        self.tell()
 
-    def _mixed(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        if not isinstance(wanted, dict) or not set(wanted) <= set(self.looks):
-            raise ValueError("shares are {look: number}")
+    def _mixed(self, wanted: Any) -> dict[str, float]:
+        if not isinstance(wanted, dict) or not set(wanted) <= set(self.shelf.looks):
+            raise ValueError("shares are {look: number}, of looks that there are")
         shares = {name: number(wanted, name, 0, 1e6, 0.0) for name in wanted}
-        if not sum(shares.values()):
+        total = sum(shares.values())
+        if not total:
             raise ValueError("the shares are all zero")
-        for look in self.looks.values():
-            look.share = shares.get(look.name, 0.0) / sum(shares.values())
-        return {"looks": {str(k.path): k.share for k in self.looks.values() if k.share}}
+        return {name: share / total for name, share in shares.items() if share}
+
+    def _say(self, fade_s: float) -> None:
+        """All that is wanted now, to the stream."""
+        looks = self.shelf.looks
+        regions = [
+            {
+                "name": r.name,
+                "mask": r.mask,
+                "shares": {str(looks[name].path): share for name, share in r.shares.items()},
+            }
+            for r in self.regions
+        ]
+        self._ask(
+            {
+                "regions": regions if self._chosen else None,
+                "strength": self.strength,
+                "keep_color": self.keep_color,
+                "fade_s": fade_s,
+            }
+        )
+
+    def tell(self) -> None:
+        """Those who watch."""
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
+
+    # -- looks and regions ---------------------------------------------------------------------
+
+    def add_look(self, name: str, pixels: Pixels) -> str:
+        """A picture as a look -> its name. ValueError: it cannot be one."""
+        added = self.shelf.add(name, pixels)
+        self.tell()
+        return added.name
+
+    def remove_look(self, name: str) -> None:
+        """Take away one that was handed in. ValueError: it was not, or it is seen."""
+        if any(name in region.shares for region in self.regions):
+            raise ValueError("this look is being seen: choose another one first")
+        self.shelf.remove(name)
+        self.tell()
+
+    def region(self, name: object) -> Region:
+        """The region of that name. ValueError: there is none."""
+        for region in self.regions:
+            if region.name == name:
+                return region
+        raise ValueError("there is no such region")
+
+    def set_region(self, name: str | None, mask: Pixels) -> str:
+        """Where a region lies (white); None: a new one over all others, with the looks that lie
+        beneath. ValueError: there are too many, or it is the lowest, which lies everywhere."""
+        if name == self.regions[0].name:
+            raise ValueError("the lowest region lies everywhere: it has no mask")
+        if not mask.any():
+            raise ValueError("the mask is black everywhere: nothing would be seen")
+        region = self.region(name) if name else self._new_region()
+        region.mask, region.thumb = str(self.shelf.keep(mask)), thumbnail(mask)
+        if not name:
+            self.regions.append(region)
+        self._chosen = True
+        self._say(0.0)
+        self.tell()
+        return region.name
+
+    def _new_region(self) -> Region:
+        if len(self.regions) >= MOST_REGIONS:
+            raise ValueError(f"{MOST_REGIONS} regions are the most")
+        taken = {region.name for region in self.regions}
+        name = next(str(i) for i in range(len(taken) + 1) if str(i) not in taken)
+        return Region(name, None, dict(self.regions[0].shares))
+
+    def remove_region(self, name: str) -> None:
+        """What lies beneath it is seen again. ValueError: the lowest one stays."""
+        region = self.region(name)
+        if region is self.regions[0]:
+            raise ValueError("the lowest region stays")
+        self.regions.remove(region)
+        self._chosen = True
+        self._say(0.0)
+        self.tell()
+
+    # -- recording -----------------------------------------------------------------------------
+
+    def start_recording(self) -> None:
+        """ValueError: it may not, or does already. SinkError: the folder cannot be written to."""
+        if self._folder is None:
+            raise ValueError("recording needs a folder: start the stream with --recordings FOLDER")
+        if self._recording:
+            raise ValueError("it is being recorded already")
+        self._recording = Recording(Path(self._folder), self.size, self._rate)
+        self.tell()
+
+    def stop_recording(self) -> dict[str, Any] | None:
+        """Completes the file -> what it is; None: nothing was being recorded."""
+        recording, self._recording = self._recording, None
+        if recording is None:
+            return None
+        recording.stop()
+        return recording.state()
+
+    # -- what is shown -------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
         """All that the page shows."""
+        beneath = self.regions[0].shares
         return {
-            "looks": [{"name": k.name, "share": k.share} for k in self.looks.values()],
+            "looks": [
+                {"name": k.name, "share": beneath.get(k.name, 0.0), "own": k.own}
+                for k in self.shelf.looks.values()
+            ],
+            "regions": [{"name": r.name, "shares": r.shares} for r in self.regions],
             "strength": self.strength,
             "keep_color": self.keep_color,
-            "frames": self.frames,
-            "frames_per_s": round(self.rate, 1),
+            "width": self.size[0],
+            "height": self.size[1],
+            "may_record": self._folder is not None,
+            "recording": self._recording.state() if self._recording else None,
+            "figures": self.figures,
+            **self.screen.state(),
         }
+
+
+def first_of(mask: str | None) -> Pixels:
+    """The picture of a mask, the first one of a video."""
+    if not mask or not Path(mask).exists():
+        return GREY
+    with closing(Mask(mask)) as opened:
+        return opened.picture(0.0)
 
 
 def number(words: dict[str, Any], key: str, low: float, high: float, usual: float) -> float:
@@ -181,79 +237,9 @@ def number(words: dict[str, Any], key: str, low: float, high: float, usual: floa
     return float(value)
 
 
-def application(page: Page) -> web.Application:
-    """The server."""
-    routes = web.RouteTableDef()
-
-    @routes.get("/")
-    async def home(_: web.Request) -> web.StreamResponse:
-        return web.FileResponse(HERE / "page.html")
-
-    @routes.get("/{file:page\\.(?:css|js)}")
-    async def asset(request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(HERE / request.match_info["file"])
-
-    @routes.get("/video")
-    async def video(request: web.Request) -> web.StreamResponse:
-        kind = "multipart/x-mixed-replace; boundary=frame"
-        answer = web.StreamResponse(headers={"Content-Type": kind, "Cache-Control": "no-store"})
-        await answer.prepare(request)
-        while True:
-            jpeg = await page.next_jpeg()
-            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            await answer.write(head.encode() + jpeg + b"\r\n")
-
-    @routes.get("/frame.png")
-    async def frame(_: web.Request) -> web.Response:
-        if not page.frames:
-            raise web.HTTPServiceUnavailable(text="no frame yet")
-        return web.Response(body=page.encoded(".png", []), content_type="image/png")
-
-    @routes.get("/api")
-    async def state(_: web.Request) -> web.Response:
-        return web.json_response(page.state())
-
-    @routes.post("/api")
-    async def change(request: web.Request) -> web.Response:
-        words = await request.json()
-        if not isinstance(words, dict):
-            raise ValueError("a change is a JSON object")
-        page.change(words)
-        return web.json_response(page.state())
-
-    @routes.post("/api/looks")
-    async def look(request: web.Request) -> web.Response:
-        added = page.add(request.query.get("name", "picture"), await request.read())
-        return web.json_response({"name": added.name})
-
-    @routes.get("/looks/{name}")
-    async def thumb(request: web.Request) -> web.Response:
-        found = page.looks.get(request.match_info["name"])
-        if found is None:
-            raise web.HTTPNotFound
-        return web.Response(body=found.thumb, content_type="image/jpeg")
-
-    @routes.get("/health")
-    async def health(_: web.Request) -> web.Response:
-        return web.json_response({"frames": page.frames}, status=200 if page.healthy else 503)
-
-    app = web.Application(middlewares=[guarded], client_max_size=MOST_BYTES)
-    app.add_routes(routes)
-    return app
-
-
-@web.middleware
-async def guarded(
-    request: web.Request, handler: Callable[[web.Request], Any]
-) -> web.StreamResponse:
-    """Only for this machine; mistakes become one line."""
-    name = request.host.rpartition(":")[0] if ":" in request.host.strip("]") else request.host
-    if name not in LOCAL:
-        raise web.HTTPForbidden(text="this page is for localhost")
-    if request.method == "POST" and request.headers.get("X-Stylestream") != "1":
-        raise web.HTTPForbidden(text="changes need the header X-Stylestream: 1")
-    try:
-        answer: web.StreamResponse = await handler(request)
-    except ValueError as error:
-        return web.json_response({"error": str(error)}, status=400)
-    return answer
+def truth(words: dict[str, Any], key: str, usual: bool) -> bool:
+    """True or false. ValueError: it is neither."""
+    value = words.get(key, usual)
+    if not isinstance(value, bool):
+        raise ValueError(f"{key} is true or false")
+    return value

@@ -1,12 +1,12 @@
 """Where frames go. A sink is one file here; its name is its scheme or its kind."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, cast
 
-from pipeline.control import Change
+from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
 
@@ -24,8 +24,12 @@ class SinkOptions:
     """Constant quality, lower is better (H.264 0 to 51); pictures: 1 to 100, higher is better."""
     sound: bool = True
     overwrite: bool = False
-    looks: tuple[tuple[str, float], ...] = ()
-    """Path and share of each style that the stream begins with, for an output that shows them."""
+    web_token: str | None = None
+    """File with the token that the live page asks for."""
+    recordings: str | None = None
+    """Folder in which the live page may record."""
+    wanted: Change | None = field(default=None, repr=False)
+    """How the stream is to be painted when the output opens, for one that shows it."""
 
 
 class Sink(Protocol):
@@ -54,6 +58,10 @@ class Sink(Protocol):
         """What those who watch asked to be changed, since the last call."""
         ...
 
+    def tell(self, figures: Figures) -> None:
+        """How the run goes, for those who watch."""
+        ...
+
     def write(self, frame: Frame) -> None:
         """Takes `frame`; ignores an index below `next_index`, raises SinkError on a gap."""
         ...
@@ -75,6 +83,11 @@ class _Kind(Protocol):
 def kinds() -> list[str]:
     """The names of the sinks that exist."""
     return sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def shows_input(text: str) -> bool:
+    """Whether the output wants to have what each frame was painted from."""
+    return _kind_of(text) == "web"
 
 
 def prepare(text: str, options: SinkOptions | None = None, input_text: str = "") -> None:

@@ -20,7 +20,7 @@ from fractions import Fraction
 from types import TracebackType
 from typing import Any, Self
 
-from pipeline.control import Change
+from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, Pixels, StreamInfo
 from pipeline.sinks import check_order
@@ -52,8 +52,8 @@ class Relay(ABC):
         self.next_index = 0
         self._name, self._info = name, info
         self._changed = threading.Condition()
-        self._newest: tuple[int, Pixels] | None = None
-        self._shown: tuple[int, Pixels] | None = None
+        self._newest: tuple[int, list[Pixels]] | None = None
+        self._shown: tuple[int, list[Pixels]] | None = None
         self._ended = False
         self._sent = self._dropped = self._failures = 0
         self._why = "has not connected yet"
@@ -68,6 +68,14 @@ class Relay(ABC):
 
     def _heard(self, line: str) -> None:  # noqa: B027  what most have nothing to do with
         """A line that the process said after `connected`."""
+
+    def _pictures(self, frame: Frame) -> list[Pixels]:
+        """What is handed over of a frame; the process sees what it is by `_head`."""
+        return [frame.pixels.copy()]
+
+    def _head(self, pts: int, pictures: list[Pixels]) -> bytes:
+        """What goes before the pictures."""
+        return HEADER.pack(pts)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -95,6 +103,9 @@ class Relay(ABC):
         """What its process was asked."""
         return [self._asked.popleft() for _ in range(len(self._asked))]
 
+    def tell(self, figures: Figures) -> None:  # noqa: B027  most show none
+        """How the run goes, for its process."""
+
     def write(self, frame: Frame) -> None:
         """Hands over `frame`, from a film at its time; never waits for the process."""
         if not check_order(frame, self.next_index):
@@ -104,7 +115,7 @@ class Relay(ABC):
             self._pace(frame.time_s)
         with self._changed:
             self._dropped += self._newest is not None
-            self._newest = (round(frame.time_s / TIME_BASE), frame.pixels.copy())
+            self._newest = (round(frame.time_s / TIME_BASE), self._pictures(frame))
             self._changed.notify_all()
 
     def finish(self) -> None:
@@ -165,9 +176,10 @@ class Relay(ABC):
                 raise SinkError(said.decode().strip() or f"{self._name}: its process ended")
             said = b""
             while (due := self._next()) is not None:
-                pts, pixels = due
-                self._put(child, HEADER.pack(pts))
-                self._put(child, pixels.data.cast("B"))
+                pts, pictures = due
+                self._put(child, self._head(pts, pictures))
+                for pixels in pictures:
+                    self._put(child, pixels.data.cast("B"))
                 self._sent += 1
                 while select.select([child.stdout], [], [], 0)[0]:
                     said = child.stdout.readline()
@@ -185,7 +197,7 @@ class Relay(ABC):
             child.stdin.close()
             child.stdout.close()
 
-    def _next(self) -> tuple[int, Pixels] | None:
+    def _next(self) -> tuple[int, list[Pixels]] | None:
         """The newest frame, or after REPEAT_S the last one again; None at the end."""
         with self._changed:
             began = time.monotonic()
@@ -197,11 +209,11 @@ class Relay(ABC):
             elif self._ended or self._shown is None:
                 return None
             elif not came:
-                pts, pixels = self._shown
-                self._shown = pts + round((time.monotonic() - began) / TIME_BASE), pixels
-            pts, pixels = self._shown
+                pts, pictures = self._shown
+                self._shown = pts + round((time.monotonic() - began) / TIME_BASE), pictures
+            pts, pictures = self._shown
             self._last_pts = pts = max(pts, self._last_pts + 1)
-            return pts, pixels
+            return pts, pictures
 
     def _put(self, child: "subprocess.Popen[bytes]", data: bytes | memoryview) -> None:
         """Write it all within STALLED_S."""

@@ -4,7 +4,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from pipeline.control import Change
+from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame
 from pipeline.sinks import Sink
@@ -41,6 +41,11 @@ class Tee:
     def take_asked(self) -> list[Change]:
         """What was asked at any of them."""
         return [change for sink in self._sinks for change in sink.take_asked()]
+
+    def tell(self, figures: Figures) -> None:
+        """Tells all."""
+        for sink in self._sinks:
+            sink.tell(figures)
 
     def write(self, frame: Frame) -> None:
         """Gives `frame` to those that have not had it. SinkError: the last one failed."""

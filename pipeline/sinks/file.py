@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from av.packet import Packet
 
-from pipeline.control import Change
+from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
 from pipeline.opening import open_media, video_of
@@ -125,6 +125,9 @@ class FileSink:
     def take_asked(self) -> list[Change]:
         """Nobody can ask here."""
         return []
+
+    def tell(self, figures: Figures) -> None:
+        """Nobody watches here."""
 
     def finish(self) -> None:
         """Completes the file: by renaming, or by joining the parts."""

@@ -8,7 +8,7 @@ from typing import Self
 
 import cv2
 
-from pipeline.control import Change
+from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, Pixels, StreamInfo
 from pipeline.sinks import PICTURE_SUFFIXES, Sink, SinkOptions, check_folder, check_order
@@ -114,6 +114,9 @@ class ImagesSink:
     def take_asked(self) -> list[Change]:
         """Nobody can ask here."""
         return []
+
+    def tell(self, figures: Figures) -> None:
+        """Nobody watches here."""
 
     def finish(self) -> None:
         """Every picture is complete already."""

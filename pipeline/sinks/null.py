@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Self
 
-from pipeline.control import Change
+from pipeline.control import Change, Figures
 from pipeline.frame import Frame, StreamInfo
 from pipeline.sinks import Sink, SinkOptions, check_order
 
@@ -45,6 +45,9 @@ class NullSink:
     def take_asked(self) -> list[Change]:
         """Nobody can ask here."""
         return []
+
+    def tell(self, figures: Figures) -> None:
+        """Nobody watches here."""
 
     def finish(self) -> None:
         """Nothing to complete."""

@@ -1,0 +1,125 @@
+"""What is seen: the newest frame and what it was painted from, as pictures for those who watch."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+QUALITY = 85
+STALE_S = 5.0
+MOST_PX = 1920 * 1088
+"""Moving pictures with more are sent smaller; a snapshot is not."""
+MOST_WATCHERS = 32
+
+
+class Crowded(Exception):
+    """There are MOST_WATCHERS already."""
+
+
+class Screen:
+    """`show` is called by the thread that takes frames, all else by the server's loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, want_input: Callable[[bool], None]) -> None:
+        """`want_input`: asks for the input beside each frame, or no longer."""
+        self._loop, self._want_input = loop, want_input
+        self.frames = 0
+        self.frozen = False
+        self.pts = 0
+        self._newest: list[Pixels] = []
+        self._came = asyncio.Event()
+        self._times: deque[float] = deque(maxlen=60)
+        self._made: dict[bool, tuple[Pixels, asyncio.Task[bytes]]] = {}
+        self._watchers = self._comparing = 0
+
+    def show(self, pts: int, pictures: list[Pixels]) -> None:
+        """The newest frame, RGB; after it, where asked for, what it was painted from."""
+        self._loop.call_soon_threadsafe(self._arrived, pts, pictures)
+
+    def _arrived(self, pts: int, pictures: list[Pixels]) -> None:
+        self.frames += 1
+        self._times.append(time.monotonic())
+        if self.frozen and self._newest:
+            return
+        self.pts, self._newest = pts, pictures
+        came, self._came = self._came, asyncio.Event()
+        came.set()
+
+    @contextmanager
+    def watched(self, beside: bool) -> Iterator[None]:
+        """While someone watches, with the input beside it or without. Crowded: too many do."""
+        if self._watchers >= MOST_WATCHERS:
+            raise Crowded
+        self._watchers += 1
+        self._compare(beside)
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            self._compare(-beside)
+
+    def _compare(self, more: int) -> None:
+        before = self._comparing > 0
+        self._comparing += more
+        if before != (self._comparing > 0):
+            self._want_input(not before)
+
+    async def next(self) -> None:
+        """Until another frame is to be seen."""
+        await self._came.wait()
+
+    def picture(self, beside: bool, most_px: int = 0) -> Pixels:
+        """The newest frame; with the input at its left when that is asked for."""
+        pixels = self._newest[0]
+        if beside:
+            pixels = np.hstack([self._newest[-1], pixels])
+        scale = (most_px / (pixels.shape[0] * pixels.shape[1])) ** 0.5 if most_px else 1.0
+        if scale < 1:
+            size = int(pixels.shape[1] * scale), int(pixels.shape[0] * scale)
+            pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return pixels
+
+    async def jpeg(self, beside: bool) -> bytes:
+        """The newest frame as JPEG, made once for all who watch."""
+        newest = self._newest[0]
+        if beside not in self._made or self._made[beside][0] is not newest:
+            work = asyncio.to_thread(
+                lambda: encoded(
+                    self.picture(beside, MOST_PX), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+                )
+            )
+            self._made[beside] = newest, asyncio.create_task(work)
+        return await asyncio.shield(self._made[beside][1])
+
+    @property
+    def rate(self) -> float:
+        """Frames a second, of late."""
+        if len(self._times) < 2:
+            return 0.0
+        return (len(self._times) - 1) / max(1e-3, self._times[-1] - self._times[0])
+
+    @property
+    def healthy(self) -> bool:
+        """Whether frames come."""
+        return bool(self._times) and time.monotonic() - self._times[-1] < STALE_S
+
+    def state(self) -> dict[str, Any]:
+        """How it goes."""
+        return {
+            "frozen": self.frozen,
+            "frames": self.frames,
+            "frames_per_s": round(self.rate, 1),
+            "watchers": self._watchers,
+        }
+
+
+def encoded(pixels: Pixels, suffix: str, options: list[int]) -> bytes:
+    """RGB as a picture file."""
+    return bytes(cv2.imencode(suffix, pixels[..., ::-1], options)[1])
