@@ -74,3 +74,17 @@ def make_engine(kind: str, model: str, device: str, threads: int | None) -> Engi
         raise ValueError(f"engine {kind} is not installed ({error})") from error
     engine: Engine = make(model, device, threads)
     return engine
+
+
+def check_code(engine: Engine, code: Arrays) -> None:
+    """ValueError unless a code from a file has the tensors of this engine's own codes, of their
+    shapes; those that hold a whole picture are as large as it was."""
+    own = engine.encode_style(np.zeros((64, 64, 3), np.uint8))
+    if own is None:  # identity
+        return
+    shapes = {name: tuple(values.shape) for name, values in code.items()}
+    wanted = {name: tuple(values.shape) for name, values in own.items()}
+    if any(name.endswith(".share") for name in wanted):
+        shapes, wanted = ({k: (len(v),) for k, v in s.items()} for s in (shapes, wanted))
+    if shapes != wanted:
+        raise ValueError("a style code does not hold what this model needs; make it again")

@@ -5,6 +5,7 @@ SHA-256. What is damaged or foreign does not match and is made again, never load
 processes that want the same thing one makes it and the others wait.
 """
 
+import errno
 import functools
 import os
 import sys
@@ -16,7 +17,7 @@ from filelock import FileLock
 
 
 def folder() -> Path:
-    """Where they lie; made when missing. OSError when that cannot be."""
+    """Where they lie; made when missing, for this user alone. OSError when that cannot be."""
     named = os.environ.get("STYLESTREAM_CACHE")
     if named:
         path = Path(named)
@@ -24,7 +25,16 @@ def folder() -> Path:
         path = Path(os.environ.get("LOCALAPPDATA", Path.home())) / "stylestream"
     else:
         path = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "stylestream"
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if hasattr(os, "geteuid"):
+        about = path.stat()
+        if about.st_uid not in (os.geteuid(), 0) or about.st_mode & 0o022:
+            # Whoever can write here could put a graph in place that is then run.
+            raise PermissionError(
+                errno.EPERM,
+                "others can write to it: chmod go-w, or set STYLESTREAM_CACHE",
+                str(path),
+            )
     return path
 
 

@@ -69,7 +69,7 @@ def load(name: str | Path) -> nn.Module:
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is not a weights file (.safetensors): {error}") from error
-    model = build(about.get("model", path.stem), **json.loads(about.get("model_options", "{}")))
+    model = _described(path, about, state)
     _fill(model, state, path)
     return model.eval().requires_grad_(False)
 
@@ -90,8 +90,24 @@ def fingerprint(name: str | Path) -> str:
     return sha256(weights_file(name).read_bytes()).hexdigest()[:16]
 
 
-def _fill(model: nn.Module, state: dict[str, Any], path: Path) -> None:
-    """Put the tensors of a file into a model; all of them must fit and be finite."""
+def _described(path: Path, about: dict[str, str], state: dict[str, Any]) -> nn.Module:
+    """The model that a file says it is, still untrained."""
+    import torch
+
+    try:
+        options = json.loads(about.get("model_options", "{}"))
+        if not isinstance(options, dict):
+            raise ValueError("its options are no table")
+        # Without memory first: what a file states may be of any size.
+        with torch.device("meta"):
+            _compare(build(about.get("model", path.stem), **options), state, path)
+        return build(about.get("model", path.stem), **options)
+    except (TypeError, RuntimeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path} describes no model that can be made") from error
+
+
+def _compare(model: nn.Module, state: dict[str, Any], path: Path) -> None:
+    """ValueError unless the tensors of the file are those of the model."""
     own = model.state_dict()
     shapes = {key: tensor.shape for key, tensor in state.items()}
     wrong = [k for k in own.keys() | shapes.keys() if k not in own or own[k].shape != shapes.get(k)]
@@ -100,6 +116,10 @@ def _fill(model: nn.Module, state: dict[str, Any], path: Path) -> None:
             f"{path} does not fit its architecture: {len(wrong)} tensors differ, "
             f"such as {sorted(wrong)[0]}"
         )
+
+
+def _fill(model: nn.Module, state: dict[str, Any], path: Path) -> None:
+    """Put the tensors of a file into a model; all of them must be finite."""
     broken = sorted(key for key, tensor in state.items() if not tensor.isfinite().all())
     if broken:
         raise ValueError(f"{path} is damaged: {broken[0]} has values that are not finite")

@@ -11,6 +11,7 @@ import models
 
 SUFFIX = ".style"
 KEY = "style_code_of"
+MOST_BYTES = 256 << 20
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -27,18 +28,22 @@ def write(path: Path, code: Arrays, model: str | Path) -> None:
 def read(path: Path, model: str | Path) -> Arrays:
     """The code of a file; ValueError when it is none, damaged, or another model's."""
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{path} is too large for a style code")
         with safe_open(path, framework="np") as file:
             about = file.metadata() or {}
             code = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a style code") from error
     if KEY not in about:
         raise ValueError(f"{path} is not a style code; make one with python -m models.styles make")
     if about[KEY] != models.fingerprint(model):
         raise ValueError(
-            f"{path} was made by the model {about['model']}, or by other weights of it; "
-            f"make it again for {model}"
+            f"{path} was made by the model {about.get('model', 'unknown')}, or by other weights of "
+            f"it; make it again for {model}"
         )
+    if any(values.dtype != np.float32 for values in code.values()):
+        raise ValueError(f"{path} is damaged: it has values that are not float32")
     if not all(np.isfinite(values).all() for values in code.values()):
         raise ValueError(f"{path} is damaged: it has values that are not finite")
     return code

@@ -1,13 +1,21 @@
 """Style pictures: the bytes of a picture file -> upright RGB, of any kind and size."""
 
+import struct
 import warnings
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+MAX_PX = 40_000_000
+MOST_PX = {"JPEG": 89_000_000, "WEBP": 16_800_000}
+"""Of kinds of pictures that take less, or more, memory to decode than four bytes a pixel."""
+MOST_BYTES = 128 << 20
+_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError)
+"""What Pillow raises for files that are damaged."""
 LARGE_PX = 4096
 """A picture with a longer side is scaled down to it while it is read."""
 STYLE_SIDE = 384
@@ -17,27 +25,86 @@ MULTIPLE = 16
 edges would count as style."""
 
 
+class TooLarge(ValueError):
+    """A picture that would take too much memory."""
+
+
+def read(path: Path) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """`decode` of a file. ValueError: it is none, or too large; OSError: it cannot be read."""
+    if not path.is_file():
+        path.stat()
+        raise ValueError("is no file but a folder, a device or a pipe")
+    if path.stat().st_size > MOST_BYTES:
+        raise TooLarge(f"has more than {MOST_BYTES >> 20} MiB; make it smaller first")
+    return decode(path.read_bytes())
+
+
 def decode(data: bytes) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """File contents -> RGB (H,W,3), at most LARGE_PX a side, and its (width, height) in the file.
 
     Turned as its EXIF says; transparent parts on white; grey and 16 bits become RGB of 8.
-    ValueError when it is no picture, or one of more than 178 million pixels.
+    ValueError when it is no picture, or one of too many pixels (MAX_PX).
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(data), formats=FORMATS) as picture:
-                size = picture.size
-                picture.draft("RGB", (LARGE_PX, LARGE_PX))
-                upright = ImageOps.exif_transpose(_eight_bits(picture))
-        upright.thumbnail((LARGE_PX, LARGE_PX))
-        clear = upright.convert("RGBA")
-        white = Image.new("RGBA", clear.size, "white")
-        return np.asarray(Image.alpha_composite(white, clear).convert("RGB")), size
-    except Image.DecompressionBombError as error:
-        raise ValueError("has more than 178 million pixels") from error
-    except (OSError, ValueError, SyntaxError) as error:
+        upright, size = _loaded(data)
+        return _on_white(upright), size
+    except TooLarge:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooLarge("has too many pixels; make it smaller first") from error
+    except _DAMAGE as error:
         raise ValueError("is not a picture that can be read (JPEG, PNG, WebP, ...)") from error
+
+
+def _loaded(data: bytes) -> tuple[Image.Image, tuple[int, int]]:
+    """The picture upright and at most LARGE_PX a side, and its size in the file."""
+    with warnings.catch_warnings():
+        # Our own limits are below the one that Pillow warns of.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(BytesIO(data), formats=FORMATS) as picture:
+            size = picture.size
+            _check(picture)
+            picture.draft("RGB", (LARGE_PX // 2, LARGE_PX // 2))
+            small = _eight_bits(_halved(picture))
+            small.thumbnail((LARGE_PX, LARGE_PX))
+            return ImageOps.exif_transpose(small), size
+
+
+def _on_white(picture: Image.Image) -> NDArray[np.uint8]:
+    if not picture.has_transparency_data:
+        return np.asarray(picture.convert("RGB"))
+    clear = picture.convert("RGBA")
+    white = Image.new("RGB", clear.size, "white")
+    white.paste(clear, mask=clear.getchannel("A"))
+    return np.asarray(white)
+
+
+def _check(picture: Image.Image) -> None:
+    """Refuse by the header what would take more than 300 MiB to decode."""
+    width, height = picture.size
+    kind = picture.format or ""
+    # Only a progressive JPEG is held as a whole before it is scaled down.
+    if kind == "JPEG" and "progressive" in picture.info:
+        kind = "progressive JPEG"
+    most = MOST_PX.get(kind, MAX_PX)
+    if width * height > most:
+        raise TooLarge(
+            f"has {width * height / 1e6:.0f} megapixels; of this kind at most {most / 1e6:.0f} are "
+            "read: make it smaller first"
+        )
+
+
+def _halved(picture: Image.Image) -> Image.Image:
+    """Half the size where the picture is so large that copies of it would count."""
+    if picture.width * picture.height <= LARGE_PX**2 or picture.mode.startswith("I;"):
+        return picture
+    if picture.mode in ("1", "P", "PA"):
+        picture = picture.convert("RGBA")
+    # One channel at a time: Pillow would copy the whole picture to weigh colours by their alpha.
+    names = picture.getbands()
+    if len(names) == 1:
+        return picture.reduce(2)
+    return Image.merge(picture.mode, [picture.getchannel(name).reduce(2) for name in names])
 
 
 def style_sized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -57,5 +124,10 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     """Grey of 16 or 32 bits as 8 bits: Pillow would cut it off at 255."""
     if not picture.mode.startswith("I"):
         return picture
-    values = np.asarray(picture).astype(np.float64)
-    return Image.fromarray((values / 257).clip(0, 255).round().astype(np.uint8))
+    values = np.asarray(picture)
+    levels = np.empty(values.shape, np.uint8)
+    for row, wide in zip(
+        levels, values, strict=True
+    ):  # as a whole it would be eight times as large
+        row[:] = (wide.astype(np.float64) / 257).clip(0, 255).round()
+    return Image.fromarray(levels)

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     output = given.output or given.picture.with_suffix(codes.SUFFIX)
     try:
-        pixels, _ = pictures.decode(given.picture.read_bytes())
+        pixels, _ = pictures.read(given.picture)
         with torch.inference_mode():
             code = encode(models.load(given.model), pixels)
         codes.write(output, {name: t.numpy() for name, t in code.items()}, given.model)

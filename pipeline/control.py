@@ -73,4 +73,4 @@ def _picture(path: Path) -> Frames | None:
     """At the size at which it is encoded; None for a style code, which must be there already."""
     if path.suffix == codes.SUFFIX:
         return None
-    return pictures.style_sized(pictures.decode(path.read_bytes())[0])
+    return pictures.style_sized(pictures.read(path)[0])

@@ -36,7 +36,7 @@ class Mask:
 
     def _read(self) -> Pixels:
         try:
-            return pictures.decode(Path(self.path).read_bytes())[0]
+            return pictures.read(Path(self.path))[0]
         except OSError as error:
             raise ConfigError(f"mask {self.path} cannot be read: {error.strerror}") from error
         except ValueError as error:

@@ -14,6 +14,7 @@ import av
 import av.logging
 from av.container import InputContainer
 from av.error import (
+    ArgumentError,
     DecoderNotFoundError,
     ExitError,
     FFmpegError,
@@ -37,12 +38,11 @@ from pipeline.errors import (
     SourceRefused,
     SourceSilent,
 )
+from pipeline.limits import MAX_PIXELS, MAX_SIDE_PX, MAX_STREAMS, fits
+from pipeline.redirects import landed
 
-MAX_PIXELS = 33_200_000
-MAX_SIDE_PX = 16_384
-MIN_SIDE_PX = 16
-MAX_STREAMS = 64
 CAMERA_S = 5.0
+REDIRECT_S = 5.0
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,mpeg,mpegts,mpegvideo,mpeg1video,"
@@ -148,6 +148,8 @@ def _as_source_error(text: str, error: Exception) -> SourceError:
     if isinstance(error, (MemoryError, av.error.MemoryError)):
         return SourceInvalid(f"{name} asks for more memory than there is; it may be damaged")
     why = getattr(error, "strerror", None) or type(error).__name__
+    if isinstance(error, ArgumentError):  # what a decoder says of more than max_pixels
+        why = f"it is damaged, or has more than {MAX_PIXELS / 1e6:.1f} megapixels"
     return SourceInvalid(f"{name} is not a video this program can read ({why})")
 
 
@@ -177,9 +179,11 @@ def _local(text: str) -> str:
         raise SourceMissing(f"{text} does not exist; check the spelling of the path")
     if path.is_dir():
         raise SourceInvalid(f"{text} is a folder; give a video file, or a folder of pictures")
+    if not path.is_file():
+        raise SourceInvalid(f"{text} is no file but a device or a pipe, which cannot be read twice")
     if not os.access(path, os.R_OK):
         raise SourceInvalid(f"{text} may not be read: check its permissions")
-    if path.is_file() and path.stat().st_size == 0:
+    if path.stat().st_size == 0:
         raise SourceInvalid(f"{text} is empty (0 bytes); copy or download it again")
     return "file:" + os.path.abspath(path)
 
@@ -198,6 +202,26 @@ def open_media(
             f"{shown(text)}: no such kind of input; known are {', '.join(PROTOCOLS)}"
         )
     url = _local(text) if scheme == "file" else quoted(text).removeprefix("hls+")
+    try:
+        return _opened(text, url, scheme, form, options or {}, timeout_s)
+    except SourceLost as error:
+        # A redirect that it was told not to follow looks like any failed read.
+        if scheme not in ("http", "https") or isinstance(error, (SourceRefused, SourceSilent)):
+            raise
+        further = landed(url, shown(text), REDIRECT_S)
+        if further == url:
+            raise
+    return _opened(text, further, scheme_of(further), form, options or {}, timeout_s)
+
+
+def _opened(
+    text: str,
+    url: str,
+    scheme: str,
+    form: str | None,
+    options: dict[str, str],
+    timeout_s: float | tuple[float, float] | None,
+) -> InputContainer:
     if scheme.startswith("hls+"):
         form, formats = "hls", PLAYLISTS
     else:
@@ -208,13 +232,15 @@ def open_media(
         "max_streams": str(MAX_STREAMS),
         "max_pixels": str(MAX_PIXELS),
     }
+    if scheme in ("http", "https"):
+        limits["max_redirects"] = "0"
     limit_s = timeout_s[0] if isinstance(timeout_s, tuple) else timeout_s
     with mapped(text), _patient(text, limit_s):
         return av.open(
             url,
             mode="r",
             format=form,
-            options=limits | (options or {}),
+            options=limits | options,
             metadata_errors="replace",
             timeout=timeout_s,
         )
@@ -271,7 +297,7 @@ def video_of(container: InputContainer, text: str) -> VideoStream:
 
 def check_size(width: int, height: int, text: str) -> None:
     """Refuses pictures that are too large to be safe."""
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
+    if not fits(width, height):
         raise SourceInvalid(
             f"{shown(text)} is {width}x{height}; at most {MAX_PIXELS / 1e6:.1f} megapixels and "
             f"{MAX_SIDE_PX} px a side are read"

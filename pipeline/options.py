@@ -14,6 +14,9 @@ import yaml
 from pipeline.errors import ConfigError
 
 T = TypeVar("T")
+MOST_CONFIG_BYTES = 1 << 20
+MOST_DEPTH = 8
+MOST_SHOWN = 60
 
 
 def option(
@@ -24,10 +27,11 @@ def option(
     parse: Callable[[str], Any] | None = None,
     metavar: str | None = None,
     least: float | None = None,
+    most: float | None = None,
 ) -> Any:
     """A dataclass field that is also a command-line option and a YAML key.
 
-    `parse` turns its text into its value, `least` is the smallest number allowed.
+    `parse` turns its text into its value; `least` and `most` are the numbers allowed.
     """
     metadata = {
         "help": help,
@@ -35,6 +39,7 @@ def option(
         "parse": parse,
         "metavar": metavar,
         "least": least,
+        "most": most,
     }
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
@@ -87,7 +92,9 @@ def build(schema: type[T], *sources: dict[str, Any]) -> T:
         for key, value in source.items():
             name = key.replace("-", "_")
             if name not in fields:
-                raise ConfigError(f"unknown option '{key}'{nearest(name, list(fields))}")
+                raise ConfigError(
+                    f"unknown option '{key[:MOST_SHOWN]}'{nearest(name, list(fields))}"
+                )
             values[name] = _value(schema, fields[name], value)
     return schema(**values)
 
@@ -95,14 +102,29 @@ def build(schema: type[T], *sources: dict[str, Any]) -> T:
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file as a dictionary; ConfigError when it cannot be one."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(MOST_CONFIG_BYTES + 1).decode()
+        check_yaml(text)
+        values = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         raise ConfigError(f"{path} is not YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(values or {}, dict):
         raise ConfigError(f"{path} must hold 'option: value' lines")
     return {str(k): v for k, v in (values or {}).items()}
+
+
+def check_yaml(text: str) -> None:
+    """ValueError for what no config needs and what makes a small file fill the memory."""
+    if len(text) > MOST_CONFIG_BYTES:
+        raise ValueError("it is too long for a config")
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > MOST_DEPTH:
+            raise ValueError("it has an alias, or is nested too deeply, for a config")
 
 
 def _kind(schema: type, field: Any) -> tuple[type, bool]:
@@ -127,7 +149,9 @@ def _help(field: Any) -> str:
 def _value(schema: type, field: Any, value: Any) -> Any:
     kind, many = _kind(schema, field)
     if value is None:
-        return None
+        if not many and not isinstance(typing.get_type_hints(schema)[field.name], types.UnionType):
+            raise ConfigError(f"--{field.name.replace('_', '-')} needs a value")
+        return [] if many else None
     if many:
         flat = [v for item in _listed(value) for v in _listed(item)]
         # What is parsed may be several values: `a,b`.
@@ -142,6 +166,12 @@ def _listed(value: Any) -> list[Any]:
 def _one(field: Any, kind: type, value: Any) -> Any:
     name, about = field.name.replace("_", "-"), field.metadata
     try:
+        if isinstance(value, (list, dict, set, bytes)) and kind is not dict:
+            raise ValueError("one value is wanted")
+        if isinstance(value, bool) and kind is not bool:
+            raise ValueError("true and false mean nothing here")
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError("it holds a zero byte")
         if about.get("parse"):
             value = about["parse"](str(value))
         elif kind is bool:
@@ -149,16 +179,23 @@ def _one(field: Any, kind: type, value: Any) -> Any:
                 raise ValueError("must be true or false")
         elif kind is dict:
             value = dict(value)
+        elif kind is int and isinstance(value, float):
+            raise ValueError("not a whole number")
         else:
             value = kind(value)
-    except (ValueError, TypeError, ZeroDivisionError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         wanted = str(error)
         if wanted.startswith(("invalid literal", "could not convert", "Invalid literal")):
             wanted = f"not a {'whole number' if kind is int else 'number'}"
-        raise ConfigError(f"--{name}: '{value}' is not valid: {wanted}") from error
+        shown = str(value)[:MOST_SHOWN]
+        raise ConfigError(f"--{name}: '{shown}' is not valid: {wanted}") from error
     if about.get("choices") and value not in about["choices"]:
         near = nearest(str(value), about["choices"])
-        raise ConfigError(f"--{name}: '{value}' is none of {', '.join(about['choices'])}{near}")
+        raise ConfigError(
+            f"--{name}: '{str(value)[:MOST_SHOWN]}' is none of {', '.join(about['choices'])}{near}"
+        )
     if about.get("least") is not None and value < about["least"]:
-        raise ConfigError(f"--{name}: {value} is below {about['least']}")
+        raise ConfigError(f"--{name}: {str(value)[:MOST_SHOWN]} is below {about['least']}")
+    if about.get("most") is not None and value > about["most"]:
+        raise ConfigError(f"--{name}: {str(value)[:MOST_SHOWN]} is above {about['most']}")
     return value

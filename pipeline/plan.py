@@ -13,6 +13,7 @@ import models
 from engines import KINDS
 from pipeline.control import Change, Region
 from pipeline.errors import ConfigError
+from pipeline.limits import MAX_SIDE_PX
 from pipeline.logs import FORMS
 from pipeline.mask import Mask
 from pipeline.opening import shown
@@ -24,9 +25,14 @@ from pipeline.stages import Look
 from pipeline.style import Style, read_style, split
 from pipeline.timeline import Span, Timeline, seconds
 
+MOST_NAME, MOST_PART = 4096, 255
+"""Characters of a path, and bytes between two slashes."""
+
 
 def rate(text: str) -> Fraction:
     """`25`, `29.97` or `30000/1001` -> frames a second."""
+    if "e" in text.lower() or len(text) > 40:  # 1e999999999 takes hours to be refused as a number
+        raise ValueError("a rate is a number, or a fraction of two")
     value = Fraction(text)
     if not 0 < value <= 1000:
         raise ValueError("a rate is between 0 and 1000 frames a second")
@@ -73,7 +79,9 @@ class StreamOptions:
         metavar="OUTPUT",
     )
     strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
-    size: int | None = option(None, "short side in px; default: the input's own", least=16)
+    size: int | None = option(
+        None, "short side in px; default: the input's own", least=16, most=MAX_SIDE_PX
+    )
     preserve_color: bool = option(False, "keep the input's colours, paint only light and strokes")
     start: float | None = option(None, "begin here: seconds or m:s", parse=seconds, metavar="TIME")
     end: float | None = option(None, "end here: seconds or m:s", parse=seconds, metavar="TIME")
@@ -121,7 +129,7 @@ class StreamOptions:
     engine: str = option(
         "auto", "what runs the model; auto: the fastest that paints the same", choices=KINDS
     )
-    stylizers: int = option(1, "stylizers side by side", least=1)
+    stylizers: int = option(1, "stylizers side by side", least=1, most=256)
 
 
 @contextmanager
@@ -131,6 +139,8 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
     The source stays open meanwhile: what it lends to the run (a generated sound track) stays too.
     """
     check_options(options)
+    for text in (source, *options.style, *options.mask, *options.output):
+        check_name(text)
     styles = [read_style(text, options.model) for text in options.style]
     look = make_look(options, styles)
     source_options = SourceOptions(
@@ -180,13 +190,20 @@ def check_options(options: StreamOptions) -> None:
     known = [*models.names(), "identity"]
     if options.model not in known and not Path(options.model).suffix:
         raise ConfigError(
-            f"no model '{options.model}'{nearest(options.model, known)}: "
+            f"no model '{options.model[:60]}'{nearest(options.model, known)}: "
             f"there is {', '.join(known)}"
         )
     if not options.style and options.model != "identity":
         raise ConfigError("no style: name a picture with --style (some lie in styles/)")
     if options.end is not None and options.end <= (options.start or 0):
         raise ConfigError("--end must come after --start")
+
+
+def check_name(text: str) -> None:
+    """Refuses what cannot be the name of a file, before it is taken for one."""
+    parts = [] if "://" in text else Path(text).parts
+    if "\0" in text or len(text) > MOST_NAME or any(len(os.fsencode(p)) > MOST_PART for p in parts):
+        raise ConfigError(f"{text[:40]!r}... is no name of a file: too long, or with a zero byte")
 
 
 def check_live(options: StreamOptions) -> None:

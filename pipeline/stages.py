@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from safetensors import SafetensorError
 
-from engines import Arrays, Frames, load_engine
+from engines import Arrays, Frames, check_code, load_engine
 from pipeline.control import Change, Figures
 from pipeline.errors import EngineError, StreamError
 from pipeline.frame import Frame, StreamInfo
@@ -159,6 +159,9 @@ class Stylizer(Stage):
         look = self._look
         try:
             self._engine = load_engine(look.model, look.device, look.threads, look.engine)
+            for style in look.styles:
+                if isinstance(style, dict):
+                    check_code(self._engine, style)
             self._codes = [self._engine.encode_style(style) for style in look.styles]
         except (ValueError, OSError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error

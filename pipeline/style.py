@@ -36,7 +36,7 @@ def read_style(text: str, model: str = "compact") -> Style:
     if path.suffix == codes.SUFFIX:
         return Style(path, weight, when, _read_code(path, model))
     try:
-        pixels, (width, height) = pictures.decode(path.read_bytes())
+        pixels, (width, height) = pictures.read(path)
     except OSError as error:
         raise ConfigError(f"style {path} cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from pipeline.errors import ConfigError
 
+MOST_S = 100 * 86_400
+
 
 def seconds(text: str) -> float:
     """`12.5`, `10s`, `1:30` or `1:02:03.5` -> seconds."""
@@ -13,7 +15,10 @@ def seconds(text: str) -> float:
     if not match:
         raise ValueError("a time is seconds or [hours:]minutes:seconds")
     hours, minutes, rest = match.groups()
-    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(rest)
+    value = int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(rest)
+    if value > MOST_S:
+        raise ValueError("that is more than a hundred days")
+    return value
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -13,7 +13,7 @@ from pipeline.errors import SinkError
 from pipeline.frame import Frame, Pixels, StreamInfo
 from pipeline.sinks import PICTURE_SUFFIXES, Sink, SinkOptions, check_folder, check_order
 
-_PATTERN = re.compile(r"%0?(\d*)d")
+_PATTERN = re.compile(r"%(0?\d{0,2})d")
 _JPEG_QUALITY = 95
 _PNG_LEVEL = 3
 
@@ -23,6 +23,10 @@ def pattern_of(text: str) -> str:
     path = Path(text)
     if text.endswith(("/", "\\")) or path.is_dir():
         return str(path / "%06d.png")
+    if path.name.count("%") > 1:
+        raise SinkError(
+            f"{text}: one % is allowed in the name, as %06d, for the number of the frame"
+        )
     if not _PATTERN.search(path.name):
         raise SinkError(f"{text} is one picture; write {path.stem}_%06d{path.suffix} or a folder/")
     if path.suffix.lower() not in PICTURE_SUFFIXES:

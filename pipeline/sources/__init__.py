@@ -10,11 +10,11 @@ from typing import Protocol, Self, cast
 
 from pipeline.errors import SourceInvalid
 from pipeline.frame import Frame, StreamInfo
+from pipeline.limits import MAX_PIXELS, MAX_SIDE_PX, MIN_SIDE_PX, fits
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 _NETWORK = {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp"}
 _NETWORK |= {"hls+http", "hls+https"}
-_MIN_SIDE_PX = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,11 @@ def scaled(width: int, height: int, size: int | None, text: str) -> tuple[int, i
     if size is not None:
         factor = Fraction(size, min(width, height))
         width, height = (2 * round(side * factor / 2) for side in (width, height))
-    if min(width, height) < _MIN_SIDE_PX:
-        raise SourceInvalid(f"{text} is {width}x{height} px; at least {_MIN_SIDE_PX} px are needed")
+    if min(width, height) < MIN_SIDE_PX:
+        raise SourceInvalid(f"{text} is {width}x{height} px; at least {MIN_SIDE_PX} px are needed")
+    if not fits(width, height):
+        raise SourceInvalid(
+            f"{text} would be {width}x{height} px; at most {MAX_PIXELS / 1e6:.1f} megapixels and "
+            f"{MAX_SIDE_PX} px a side are painted: give a smaller --size"
+        )
     return width, height

@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 from pipeline.color import tags_of, to_rgb
 from pipeline.errors import SourceError, SourceLost
 from pipeline.frame import Frame, StreamInfo
+from pipeline.limits import believed
 from pipeline.opening import check_size, mapped, shown, video_of
 from pipeline.sources import SourceOptions, scaled
 from pipeline.sources._feed import FIRST_FRAME_S, SILENT_S, WAITS_S, Connect, Feed
@@ -102,7 +103,9 @@ class LiveSource:
             self.has_end = bool(container.duration)
             for packet in container.demux(stream):
                 for picture in packet.decode():
-                    return self._described(picture, stream.average_rate or stream.guessed_rate)
+                    return self._described(
+                        picture, believed(stream.average_rate, stream.guessed_rate)
+                    )
                 if time.monotonic() > until_s:
                     break
         raise SourceLost(f"{shown(self._text)} sends no picture")
@@ -111,7 +114,7 @@ class LiveSource:
         name = shown(self._text)
         check_size(picture.width, picture.height, self._text)
         width, height = scaled(picture.width, picture.height, self._options.size, name)
-        return StreamInfo(width, height, TIME_BASE, rate or None, tags_of(picture), live=True)
+        return StreamInfo(width, height, TIME_BASE, rate, tags_of(picture), live=True)
 
     def _say(self, feed: Feed) -> None:
         name = shown(self._text)

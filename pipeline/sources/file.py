@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from pipeline.color import HDR, tags_of, to_rgb
 from pipeline.errors import SourceInvalid
 from pipeline.frame import Frame, Pixels, StreamInfo
+from pipeline.limits import MAX_GAP_S, believed
 from pipeline.opening import check_size, mapped, open_media, shown, video_of
 from pipeline.sources import Source, SourceOptions, scaled
 from pipeline.sources._upright import turn_of, upright
@@ -124,9 +125,10 @@ class FileSource:
         self._tags = tags_of(first)
         self._zero = zero_of(container.start_time)
         self._duration_s = (container.duration or 0) / 1e6
-        self._rate = stream.average_rate or stream.guessed_rate or None
+        self._rate = believed(stream.average_rate, stream.guessed_rate)
         self._native = (first.width, first.height)
-        assert stream.time_base is not None
+        if stream.time_base is None:
+            raise SourceInvalid(f"{shown(self._text)} is damaged: its times have no unit")
         self._base = stream.time_base
         self._length_s = _length_s(container, stream)
         self._repaired = 0
@@ -196,9 +198,22 @@ class FileSource:
         if self._options.fps is None:
             yield from self._cut(faults)
             return
-        base = self._base
-        pictures = ((pts * base, picture) for pts, picture in self._cut(faults))
-        yield from resampled(pictures, self._options.fps, 1 / (self._rate or _DEFAULT_RATE))
+        yield from resampled(
+            self._close(faults), self._options.fps, 1 / (self._rate or _DEFAULT_RATE)
+        )
+
+    def _close(self, faults: _Faults) -> Iterator[tuple[Fraction, VideoFrame]]:
+        """(seconds, picture), none of them so late that filling the gap would never end."""
+        last_s: Fraction | None = None
+        for pts, picture in self._cut(faults):
+            time_s = pts * self._base
+            if last_s is not None and time_s - last_s > MAX_GAP_S:
+                raise SourceInvalid(
+                    f"{shown(self._text)}: after {float(last_s):.2f} s the time jumps by more than "
+                    f"{MAX_GAP_S} s; leave --fps out"
+                )
+            last_s = time_s
+            yield time_s, picture
 
     def _cut(self, faults: _Faults) -> Iterator[tuple[int, VideoFrame]]:
         """(pts from time 0 of the output, picture) within start_s and end_s."""

@@ -49,6 +49,8 @@ def parse(text: str) -> tuple[int, int, Fraction, int]:
             )
         values[key] = value
     try:
+        if any(len(value) > 20 or "e" in value.lower() for value in values.values()):
+            raise ValueError
         width, height = (int(side) for side in values["size"].split("x"))
         rate = Fraction(values["rate"])
         duration = Fraction(values.get("duration", "10"))
