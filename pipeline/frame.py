@@ -11,6 +11,19 @@ Pixels = NDArray[np.uint8]
 """RGB uint8, height x width x 3."""
 
 
+SOUND_HZ = 48_000
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A piece of the sound of a live source, that came before or with a frame."""
+
+    offset_s: float
+    """From the time of that frame to the first sample."""
+    samples: bytes = field(repr=False)
+    """Stereo at SOUND_HZ, 16 bits, interleaved."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One picture with its identity and its time.
@@ -28,6 +41,8 @@ class Frame:
     """Of a live source: when the picture was there, by `time.monotonic`."""
     before: Pixels | None = field(default=None, repr=False)
     """What it was painted from, where an output shows it."""
+    heard: tuple[Heard, ...] = field(default=(), repr=False)
+    """Of a live source: its sound since the frame before."""
 
     @property
     def time_s(self) -> float:
@@ -69,6 +84,8 @@ class StreamInfo:
     media_start_s: float = 0.0
     """Time in `media` that is time 0 of the frames."""
     media_end_s: float | None = None
+    """Time in `media` where the frames end, when cut short."""
     live: bool = False
     """Goes on whether its frames are taken or not, without a known end."""
-    """Time in `media` where the frames end, when cut short."""
+    sounds: bool = False
+    """Live, and its sound comes with its frames."""

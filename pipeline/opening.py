@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import av
 import av.logging
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import (
     ArgumentError,
@@ -293,6 +294,11 @@ def video_of(container: InputContainer, text: str) -> VideoStream:
     check_size(stream.width, stream.height, text)
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     return stream
+
+
+def sound_of(container: InputContainer) -> AudioStream | None:
+    """The first sound stream that can be decoded."""
+    return next((s for s in container.streams.audio if s.codec_context is not None), None)
 
 
 def check_size(width: int, height: int, text: str) -> None:

@@ -163,18 +163,19 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         options.recordings,
     )
     with open_source(source, source_options) as opened:
-        if not opened.info.live and options.max_latency is not None:
+        info = replace(opened.info, sounds=opened.info.sounds and not options.no_audio)
+        if not info.live and options.max_latency is not None:
             raise ConfigError("--max-latency is for live inputs: of a film every frame is painted")
-        if opened.info.live:
+        if info.live:
             check_live(options)
-            source_options = replace(source_options, known=opened.info)
+            source_options = replace(source_options, known=info)
         for output in outputs:
             prepare(output, sink_options, source)
         notices = [s.notice for s in styles if s.notice]
         yield Plan(
             source,
             source_options,
-            opened.info,
+            info,
             look,
             outputs,
             sink_options,

@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+
+from pipeline.frame import Heard
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,23 @@ class Ticket:
     """(width, height) at which it is to be painted, where that is not its own."""
     paint_s: float = 0.0
     """How long that took."""
+    heard: tuple[Heard, ...] = field(default=(), repr=False)
+    """Of a live source: its sound since the frame before. It goes the way of the frame, and is so
+    as late as the picture."""
 
     @property
     def time_s(self) -> float:
         """Presentation time in seconds."""
         return float(self.pts * self.time_base)
+
+    def hearing(self, left_out: Iterable["Ticket"]) -> "Ticket":
+        """This one with the sound of frames before it that are not painted."""
+        before = [
+            replace(piece, offset_s=piece.offset_s + ticket.time_s - self.time_s)
+            for ticket in left_out
+            for piece in ticket.heard
+        ]
+        return replace(self, heard=(*before, *self.heard)) if before else self
 
 
 class Queue:

@@ -80,6 +80,7 @@ class Pipeline:
         self._at_writer: dict[int, Ticket] = {}
         self._live = plan.info.live
         sizes = sizes_for(plan.info.width, plan.info.height)
+        self._left_out: list[Ticket] = []  # live frames that came too late, since the last taken
         self._governor = Governor(plan.max_latency_s, sizes)
         self._zero: int | None = None  # of a live source: the time stamp that counts as 0
         self._epoch = 0
@@ -262,7 +263,7 @@ class Pipeline:
             return
         tickets = work.tickets
         if self._live:
-            in_time = [t for t in tickets if self._governor.takes(t)]
+            in_time = self._in_time(tickets)
             self._account.dropped("late", len(tickets) - len(in_time))
             tickets = self._counted(in_time)
         self._raw.give(slots[len(tickets) :])
@@ -278,6 +279,17 @@ class Pipeline:
             self._report.error = work.damage
             if not self._total:
                 raise SourceInvalid(f"{shown(self._plan.source)} has no frame that can be decoded")
+
+    def _in_time(self, tickets: list[Ticket]) -> list[Ticket]:
+        """Those worth painting; the sound of the others goes on with the next one."""
+        taken = []
+        for ticket in tickets:
+            if self._governor.takes(ticket):
+                taken.append(ticket.hearing(self._left_out))
+                self._left_out.clear()
+            else:
+                self._left_out.append(ticket)
+        return taken
 
     def _counted(self, tickets: list[Ticket]) -> list[Ticket]:
         """Live tickets with times from the first one; none from the asked-for end on."""

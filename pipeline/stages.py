@@ -114,7 +114,7 @@ class Reader(Stage):
                 break
             np.copyto(self._pool[slot], frame.pixels)
             about = frame.index, frame.pts, frame.time_base, slot, frame.epoch, frame.arrived_s
-            tickets.append(Ticket(*about))
+            tickets.append(Ticket(*about, heard=frame.heard))
             # Waiting for a live source is not work.
             seconds.append(time.monotonic() - max(began, frame.arrived_s or began))
         self._next = start + len(tickets)
@@ -301,9 +301,8 @@ class Writer(Stage):
             began = time.perf_counter()
             pixels, beside = self._pool[due.slot], self._pool.handle.beside
             before = self._pool[due.slot + beside] if beside else None
-            self._sink.write(
-                Frame(due.index, due.pts, due.time_base, pixels, due.epoch, before=before)
-            )
+            about = due.index, due.pts, due.time_base, pixels, due.epoch, due.arrived_s
+            self._sink.write(Frame(*about, before=before, heard=due.heard))
             seconds.append(time.perf_counter() - began)
             if due.arrived_s is not None:
                 latencies.append(time.monotonic() - due.arrived_s)

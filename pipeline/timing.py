@@ -65,6 +65,13 @@ class LiveClock:
         self._last = max(self._last + 1, round(seconds / self._base))
         return self._last
 
+    def along(self, source_s: float, arrived_s: float) -> float | None:
+        """Where something else of the source lies, in seconds, as the last picture does; None when
+        it is not of the same count."""
+        if self._offset_s is None or abs(source_s + self._offset_s - arrived_s) > JUMP_S:
+            return None
+        return source_s + self._offset_s
+
 
 def resampled(
     pictures: Iterable[tuple[Fraction, T]], fps: Fraction, last_s: Fraction

@@ -18,6 +18,7 @@ from pipeline import color
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
 from pipeline.sinks._chunks import ChunkEncoder, DecodeOrder, Recipe, set_up
+from pipeline.sinks._heard import JoinedTrack, Track
 from pipeline.sinks._parts import Output
 from pipeline.sound import Sound
 
@@ -55,7 +56,11 @@ class Muxer:
     """Stamps and writes video packets, and the sound that belongs before each."""
 
     def __init__(
-        self, out: Output, stream: VideoStream, recipe: Recipe, sound: Sound | None
+        self,
+        out: Output,
+        stream: VideoStream,
+        recipe: Recipe,
+        sound: Sound | Track | JoinedTrack | None,
     ) -> None:
         self._out = out
         self._stream = stream
@@ -132,14 +137,17 @@ class PartWriter:
         stream.time_base = recipe.time_base
         self._recipe = recipe
         self._encoder = ChunkEncoder(recipe, stream.codec_context.flags)
-        tracks = Sound(out.container, info, notices) if sound else None
-        self._muxer = Muxer(out, stream, recipe, tracks)
+        self._track = Track(out.container) if sound and info.sounds else None
+        tracks = Sound(out.container, info, notices) if sound and not info.sounds else None
+        self._muxer = Muxer(out, stream, recipe, self._track or tracks)
         out.container.start_encoding()
 
     def write(self, frame: Frame) -> None:
         """Encodes and writes `frame`."""
         picture = color.to_yuv(frame.pixels, self._recipe.pix_fmt, self._recipe.tags)
         picture.pts, picture.time_base = frame.pts, frame.time_base
+        if self._track is not None:
+            self._track.hear(frame.heard, frame.time_s)
         self._muxer.shown(frame.pts)
         self._muxer.mux(self._encoder.encode(picture))
 

@@ -28,6 +28,10 @@ from pipeline.sinks import check_order
 HEADER = struct.Struct("<q")
 """Before the pixels of each frame: its time stamp in ticks of TIME_BASE."""
 TIME_BASE = Fraction(1, 90_000)
+SIZE = struct.Struct("<I")
+"""After the pixels, for a process that is told to hear: the bytes of all pieces of sound, each of
+which is a HEADER, a SIZE and its samples."""
+MOST_PIECES = 1000
 CONNECT_S = 10.0
 STALLED_S = 5.0
 """Longest time that a frame may take to be handed over."""
@@ -45,6 +49,8 @@ class Relay(ABC):
     """
 
     keeps = False
+    hears = False
+    """Whether the process takes sound."""
     module: str
     """What the process runs, for `python -m`."""
 
@@ -54,6 +60,8 @@ class Relay(ABC):
         self._changed = threading.Condition()
         self._newest: tuple[int, list[Pixels]] | None = None
         self._shown: tuple[int, list[Pixels]] | None = None
+        self._pieces: deque[bytes] = deque(maxlen=MOST_PIECES)
+        self.hears = self.hears and info.sounds
         self._ended = False
         self._sent = self._dropped = self._failures = 0
         self._why = "has not connected yet"
@@ -116,6 +124,9 @@ class Relay(ABC):
         with self._changed:
             self._dropped += self._newest is not None
             self._newest = (round(frame.time_s / TIME_BASE), self._pictures(frame))
+            for piece in frame.heard if self.hears else ():
+                at = HEADER.pack(round((frame.time_s + piece.offset_s) / TIME_BASE))
+                self._pieces.append(at + SIZE.pack(len(piece.samples)) + piece.samples)
             self._changed.notify_all()
 
     def finish(self) -> None:
@@ -180,6 +191,9 @@ class Relay(ABC):
                 self._put(child, self._head(pts, pictures))
                 for pixels in pictures:
                     self._put(child, pixels.data.cast("B"))
+                if self.hears:
+                    sound = b"".join(self._pieces.popleft() for _ in range(len(self._pieces)))
+                    self._put(child, SIZE.pack(len(sound)) + sound)
                 self._sent += 1
                 while select.select([child.stdout], [], [], 0)[0]:
                     said = child.stdout.readline()

@@ -7,7 +7,10 @@ line, which others can read. It says `connected`, or why it is not, in one line 
 
 import json
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
+from io import BytesIO
+from math import inf
 from typing import Any, BinaryIO
 
 import av
@@ -17,15 +20,18 @@ from av.video.frame import PictureType
 
 from pipeline import color
 from pipeline.errors import SourceLost
-from pipeline.frame import ColorTags, Pixels, StreamInfo
+from pipeline.frame import ColorTags, Heard, Pixels, StreamInfo
 from pipeline.opening import network_error, shown
-from pipeline.sinks._relay import HEADER, TIME_BASE
+from pipeline.sinks._heard import Track
+from pipeline.sinks._relay import HEADER, SIZE, TIME_BASE
 
 TAGS = ColorTags("bt709", "tv", "bt709", "bt709")
 KEY_S = 2
 """Between key frames: how long one who joins may have to wait."""
 QUALITY = 21
 RATE = 25
+OPTIONS = {"max_interleave_delta": "500000"}
+"""Pictures do not wait any longer for sound that is late."""
 SETTINGS = {
     "preset": "veryfast",
     "tune": "zerolatency",
@@ -47,7 +53,17 @@ def stream_of(
         "height": info.height,
         "rate": str(info.rate or RATE),
         "quality": QUALITY if quality is None else quality,
+        "sounds": info.sounds,
     }
+
+
+def pieces(frames: BinaryIO, time_s: float) -> Iterator[Heard]:
+    """The sound after the picture of `time_s`."""
+    sound = BytesIO(frames.read(*SIZE.unpack(frames.read(SIZE.size))))
+    while head := sound.read(HEADER.size):
+        (at,) = HEADER.unpack(head)
+        samples = sound.read(*SIZE.unpack(sound.read(SIZE.size)))
+        yield Heard(float(at * TIME_BASE) - time_s, samples)
 
 
 def main(frames: BinaryIO) -> int:
@@ -55,7 +71,7 @@ def main(frames: BinaryIO) -> int:
     about = json.loads(frames.readline())
     to, width, height = about["to"], about["width"], about["height"]
     try:
-        with av.open(to, "w", format=about["form"], options=about["options"]) as out:
+        with av.open(to, "w", format=about["form"], options=OPTIONS | about["options"]) as out:
             rate = Fraction(about["rate"])
             stream = out.add_stream("libx264", rate=rate)
             stream.width, stream.height = width, height
@@ -65,6 +81,7 @@ def main(frames: BinaryIO) -> int:
             due = 0
             stream.codec_context.time_base = TIME_BASE
             color.tag(stream.codec_context, TAGS)
+            track = Track(out) if about["sounds"] else None
             out.start_encoding()
             print("connected", flush=True)
             while len(head := frames.read(HEADER.size)) == HEADER.size:
@@ -79,7 +96,13 @@ def main(frames: BinaryIO) -> int:
                     picture.pict_type = PictureType.I
                     due = picture.pts + round(KEY_S / TIME_BASE)
                 out.mux(stream.encode(picture))
+                if track is not None:
+                    time_s = float(picture.pts * TIME_BASE)
+                    track.hear(pieces(frames, time_s), time_s)
+                    track.until(inf)
             out.mux(stream.encode(None))
+            if track is not None:
+                track.rest()
     except (FFmpegError, OSError, ValueError) as error:
         found = network_error(shown(to), error)
         if found is None or type(found) is SourceLost:

@@ -20,6 +20,7 @@ from pipeline.opening import open_media, video_of
 from pipeline.sinks import Sink, SinkOptions, check_folder, check_order
 from pipeline.sinks._chunks import recipe_for
 from pipeline.sinks._codecs import coding_of, container_of
+from pipeline.sinks._heard import JoinedTrack
 from pipeline.sinks._muxing import Muxer, PartWriter, failures
 from pipeline.sinks._parts import (
     Output,
@@ -118,7 +119,7 @@ class FileSink:
             raise
 
     def _start(self, path: Path) -> PartWriter:
-        sound = self._options.sound and self._first == 0
+        sound = self._options.sound and (self._first == 0 or self._info.sounds)
         out = Output(path, self._container)
         return PartWriter(out, self._recipe, self._info, sound, self.notices)
 
@@ -153,12 +154,16 @@ class FileSink:
             stream = out.container.add_stream_from_template(video_of(first, str(path)), opaque=True)
             stream.time_base = self._recipe.time_base
             stream.codec_context.framerate = self._recipe.rate
-            sound = Sound(out.container, self._info, self.notices) if self._options.sound else None
-            muxer = Muxer(out, stream, self._recipe, sound)
+            muxer = Muxer(out, stream, self._recipe, self._sound_of_all(out))
             for chunk in self._chunks():
                 muxer.copy(chunk)
             muxer.close()
         return path
+
+    def _sound_of_all(self, out: Output) -> Sound | JoinedTrack | None:
+        if self._info.sounds:
+            return JoinedTrack(out.container, self._parts)
+        return Sound(out.container, self._info, self.notices) if self._options.sound else None
 
     def _chunks(self) -> Iterator[list[Packet[Any]]]:
         """The packets of one chunk at a time, in decoding order."""

@@ -40,6 +40,7 @@ class PlaylistSink(Relay):
     """Written by _sender.py; one that was started again goes on in the same playlist."""
 
     module = "pipeline.sinks._sender"
+    hears = True
 
     def __init__(self, text: str, info: StreamInfo, options: SinkOptions) -> None:
         super().__init__(text, info)

@@ -31,6 +31,7 @@ class NetworkSink(Relay):
     """Sends by _sender.py."""
 
     module = "pipeline.sinks._sender"
+    hears = True
 
     def __init__(self, text: str, info: StreamInfo, options: SinkOptions) -> None:
         super().__init__(shown(text), info)

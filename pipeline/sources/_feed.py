@@ -10,9 +10,12 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -20,13 +23,17 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError, SourceLost
-from pipeline.opening import mapped, shown, video_of
+from pipeline.opening import mapped, shown, sound_of, video_of
+from pipeline.sources._ear import Ear, Piece
 
 CONNECT_S = 5.0
 FIRST_FRAME_S = 10.0
 SILENT_S = 5.0
 """Longest wait between two packets; then the source counts as gone."""
 SEGMENT_S = 20.0
+"""Longer than any segment of a playlist."""
+MOST_PIECES = 1000
+"""About twenty seconds of sound for one picture."""
 WAITS_S = (0.5, 30.0)
 """Before the second attempt to connect, and at most; each wait doubles the one before."""
 
@@ -63,13 +70,20 @@ class Feed:
     """`take()` gives each picture once, the newest; `close()` ends the thread."""
 
     def __init__(
-        self, text: str, connect: Connect, attempts: int | None, fetched: bool = False
+        self,
+        text: str,
+        connect: Connect,
+        attempts: int | None,
+        *,
+        fetched: bool = False,
+        sounds: bool = False,
     ) -> None:
         """`attempts`: failures to connect in a row after which the source is lost; None: never.
         `fetched`: pictures come many at a time, when they are asked for, and are shown each at
         its time."""
         self._text, self._connect, self._attempts = text, connect, attempts
-        self._fetched = fetched
+        self._fetched, self._sounds = fetched, sounds
+        self._heard: deque[Piece] = deque(maxlen=MOST_PIECES)
         self._changed = threading.Condition()
         self._newest: Seen | None = None
         self._error: SourceError | None = None
@@ -95,6 +109,10 @@ class Feed:
             if seen is None and self._error is not None:
                 raise self._error
             return seen
+
+    def take_heard(self) -> list[Piece]:
+        """The sound since the last call."""
+        return [self._heard.popleft() for _ in range(len(self._heard))]
 
     def close(self) -> None:
         """End the thread; one that hangs inside FFmpeg ends with its process."""
@@ -156,18 +174,24 @@ class Feed:
         """Whole pictures; None for each packet without one. After damage, from the next key frame
         on: what refers to a damaged picture is smeared."""
         stream.thread_type = "SLICE"  # threads by frame would hold pictures back
-        sound = True
-        for packet in container.demux(stream):
+        whole = True
+        audio = sound_of(container) if self._sounds else None
+        ear = Ear(self._heard)
+        for packet in container.demux([stream, audio] if audio else [stream]):
+            if isinstance(packet.stream, AudioStream):
+                ear.hear(packet)
+                yield None
+                continue
             decoded = self._decoded(packet)
-            sound = sound and decoded is not None
+            whole = whole and decoded is not None
             for picture in decoded or []:
-                sound = picture.key_frame or (sound and not picture.is_corrupt)
-                self.corrupt += not sound
-                if sound:
+                whole = picture.key_frame or (whole and not picture.is_corrupt)
+                self.corrupt += not whole
+                if whole:
                     yield picture
             yield None
 
-    def _decoded(self, packet: Packet[VideoStream]) -> list[VideoFrame] | None:
+    def _decoded(self, packet: Packet[Any]) -> list[VideoFrame] | None:
         """The pictures of a packet; None where it is damaged."""
         try:
             return list(packet.decode())

@@ -11,10 +11,11 @@ from av.video.frame import VideoFrame
 
 from pipeline.color import tags_of, to_rgb
 from pipeline.errors import SourceError, SourceLost
-from pipeline.frame import Frame, StreamInfo
+from pipeline.frame import Frame, Heard, StreamInfo
 from pipeline.limits import believed
-from pipeline.opening import check_size, mapped, shown, video_of
+from pipeline.opening import check_size, mapped, shown, sound_of, video_of
 from pipeline.sources import SourceOptions, scaled
+from pipeline.sources._ear import Piece
 from pipeline.sources._feed import FIRST_FRAME_S, SILENT_S, WAITS_S, Connect, Feed
 from pipeline.timing import LiveClock
 
@@ -37,7 +38,7 @@ class LiveSource:
         self._text, self._options, self._connect = text, options, connect
         self._fetched = fetched
         self._feed: Feed | None = None
-        self._clock = LiveClock(TIME_BASE)
+        self._clock, self._sound_clock = LiveClock(TIME_BASE), LiveClock(TIME_BASE)
         self.has_end = False
         """It says how long it is: a film, if nothing else speaks against it."""
         self.info = options.known or self._found()
@@ -64,7 +65,11 @@ class LiveSource:
     def frames(self, start: int = 0) -> Iterator[Frame | None]:
         """The newest frame each time, counted from `start`; None when there is none for POLL_S."""
         if self._feed is None:
-            self._feed = Feed(self._text, self._connect, self._options.attempts, self._fetched)
+            self._feed = Feed(
+                *(self._text, self._connect, self._options.attempts),
+                fetched=self._fetched,
+                sounds=self.info.sounds,
+            )
         index = start
         while True:
             seen = self._feed.take(POLL_S)
@@ -79,8 +84,17 @@ class LiveSource:
             with mapped(self._text):
                 pixels = to_rgb(picture, self._tags, self._size)
             pts = self._clock.at(picture.time, seen.arrived_s)
-            yield Frame(index, pts, TIME_BASE, pixels, seen.epoch, seen.arrived_s)
+            heard = tuple(self._placed(piece, pts) for piece in self._feed.take_heard())
+            yield Frame(index, pts, TIME_BASE, pixels, seen.epoch, seen.arrived_s, heard=heard)
             index += 1
+
+    def _placed(self, piece: Piece, pts: int) -> Heard:
+        """Sound goes by the clock of the pictures, or by its own when the source gives it times
+        that have nothing to do with theirs."""
+        time_s = self._clock.along(piece.time_s, piece.arrived_s)
+        if time_s is None:
+            time_s = float(self._sound_clock.at(piece.time_s, piece.arrived_s) * TIME_BASE)
+        return Heard(time_s - float(pts * TIME_BASE), piece.samples)
 
     def _found(self) -> StreamInfo:
         failures = 0
@@ -101,20 +115,21 @@ class LiveSource:
         with self._connect() as container, mapped(self._text):
             stream = video_of(container, self._text)
             self.has_end = bool(container.duration)
+            sounds = sound_of(container) is not None
             for packet in container.demux(stream):
                 for picture in packet.decode():
-                    return self._described(
-                        picture, believed(stream.average_rate, stream.guessed_rate)
-                    )
+                    rate = believed(stream.average_rate, stream.guessed_rate)
+                    return self._described(picture, rate, sounds)
                 if time.monotonic() > until_s:
                     break
         raise SourceLost(f"{shown(self._text)} sends no picture")
 
-    def _described(self, picture: VideoFrame, rate: Fraction | None) -> StreamInfo:
+    def _described(self, picture: VideoFrame, rate: Fraction | None, sounds: bool) -> StreamInfo:
         name = shown(self._text)
         check_size(picture.width, picture.height, self._text)
         width, height = scaled(picture.width, picture.height, self._options.size, name)
-        return StreamInfo(width, height, TIME_BASE, rate, tags_of(picture), live=True)
+        about = width, height, TIME_BASE, rate, tags_of(picture)
+        return StreamInfo(*about, live=True, sounds=sounds)
 
     def _say(self, feed: Feed) -> None:
         name = shown(self._text)
