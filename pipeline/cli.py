@@ -131,6 +131,8 @@ def conclude(report: Report) -> int:
         note(text)
     for line in report.lines():
         say(line)
+    if report.interrupted and report.resumable:
+        note("the same command with --resume goes on from here")
     end = f"{'interrupted; written' if report.interrupted else 'written'}: {report.output}"
     say(end, facts={"report": report.as_dict()})
     if report.error:

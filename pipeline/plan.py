@@ -13,6 +13,7 @@ import models
 from engines import KINDS
 from pipeline.control import Change, Region
 from pipeline.errors import ConfigError
+from pipeline.job import job_of
 from pipeline.limits import MAX_SIDE_PX
 from pipeline.logs import FORMS
 from pipeline.mask import Mask
@@ -104,6 +105,9 @@ class StreamOptions:
     )
     no_audio: bool = option(False, "leave sound and subtitles out")
     overwrite: bool = option(False, "replace an output that exists")
+    resume: bool = option(
+        False, "go on where an earlier run of the same job ended, however it ended; or begin"
+    )
     report: str | None = option(None, "also write the final report as JSON", metavar="FILE.json")
     metrics: int | None = option(
         None,
@@ -161,6 +165,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         options.overwrite,
         options.web_token,
         options.recordings,
+        resume=options.resume,
     )
     with open_source(source, source_options) as opened:
         info = replace(opened.info, sounds=opened.info.sounds and not options.no_audio)
@@ -169,6 +174,9 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         if info.live:
             check_live(options)
             source_options = replace(source_options, known=info)
+        else:
+            job = job_of(source, options, [*map(str, (s.path for s in styles)), *options.mask])
+            sink_options = replace(sink_options, job=job)
         for output in outputs:
             prepare(output, sink_options, source)
         notices = [s.notice for s in styles if s.notice]
@@ -209,8 +217,8 @@ def check_name(text: str) -> None:
 
 def check_live(options: StreamOptions) -> None:
     """What cannot be asked of a live input."""
-    for name in ("start", "fps"):
-        if getattr(options, name) is not None:
+    for name in ("start", "fps", "resume"):
+        if getattr(options, name):
             raise ConfigError(f"--{name} is for films: a live input is taken as it comes")
 
 

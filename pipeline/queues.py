@@ -73,6 +73,10 @@ class Queue:
         """Up to `most` of the oldest tickets."""
         return [self._tickets.popleft() for _ in range(min(most, len(self._tickets)))]
 
+    def clear(self) -> list[Ticket]:
+        """All tickets, which leave it empty."""
+        return self.take(len(self._tickets))
+
 
 class Slots:
     """Free slot numbers of one half of the pool."""

@@ -18,6 +18,8 @@ class Report:
     output: str
     frames_in: int = 0
     frames_out: int = 0
+    resumed_at: int = 0
+    """Frames that an earlier run had written already; they count as in and out."""
     drops: dict[str, int] = field(default_factory=dict)
     """Frames of a live source that were left out, by cause: `newer` ones replaced them, they were
     `damaged`, or would have been too `late`."""
@@ -41,15 +43,19 @@ class Report:
     """Resident size of each process at its largest; pool frames count where they are touched."""
     cpu_s: dict[str, float] = field(default_factory=dict)
     """CPU time of each process from its start."""
-    stages: dict[str, Timings] = field(default_factory=dict)
+    stages: dict[str, Timings] = field(
+        default_factory=lambda: {n: Timings() for n in ("Reader", "Stylizer", "Writer")}
+    )
     notices: list[str] = field(default_factory=list)
     error: str | None = None
     interrupted: bool = False
+    resumable: bool = False
+    """Whether the same job with --resume would go on from here."""
 
     @property
     def rate(self) -> float:
-        """Frames written for each second since the first one came out, or since the start."""
-        return self.frames_out / self.elapsed_s if self.elapsed_s else 0.0
+        """Frames written by this run for each second since its start."""
+        return (self.frames_out - self.resumed_at) / self.elapsed_s if self.elapsed_s else 0.0
 
     @property
     def dropped(self) -> int:
@@ -114,6 +120,8 @@ class Report:
                 f"{held['size']} of {held['of']} in the end, at {held['smallest']} at the smallest "
                 f"(size lowered {held['lowered']} times, raised {held['raised']})"
             )
+        if self.resumed_at:
+            out.append(f"went on at frame {self.resumed_at}, which an earlier run had come to")
         if self.restarts:
             count = ", ".join(f"{name} {n}" for name, n in self.restarts.items())
             out.append(f"started again: {count}")

@@ -1,8 +1,7 @@
 """Wires a source, the stages and a sink, and drives frames through them.
 
-The driver owns all state that must outlive a stage: which frames are where, which slots are free,
-how far the output is. So any stage can be killed at any moment, and the indices that reach the
-output are still 0..n-1, once each, in order.
+The driver owns all state that must outlive a stage. So any stage can be killed at any moment, and
+the indices that reach the output are still 0..n-1, once each, in order.
 """
 
 import time
@@ -12,15 +11,17 @@ from math import inf
 from types import TracebackType
 
 from pipeline.account import Account
+from pipeline.arrivals import Arrivals
 from pipeline.control import Change
 from pipeline.errors import SourceInvalid
 from pipeline.frame import StreamInfo
 from pipeline.latency import Governor, sizes_for
+from pipeline.ledger import Ledger
 from pipeline.opening import shown
 from pipeline.pool import FramePool
-from pipeline.queues import Queue, Slots, Ticket
+from pipeline.queues import Ticket
 from pipeline.report import Progress, Report
-from pipeline.sinks import SinkOptions, shows_input
+from pipeline.sinks import SinkOptions, journals, shows_input
 from pipeline.sources import SourceOptions
 from pipeline.stages import Look, Reader, Stylizer, Work, Writer
 from pipeline.supervision import (
@@ -67,27 +68,17 @@ class Pipeline:
     def __init__(self, plan: Plan, on_progress: Callable[[Progress], None]) -> None:
         self._plan, self._on_progress = plan, on_progress
         outputs = ", ".join(map(shown, plan.sinks))
-        self._report = Report(shown(plan.source), outputs, notices=list(plan.notices))
-        self._account = Account(self._report, plan.info.rate)
-        self._stopping = False
-        # Grows by one whenever the writer falls back; work of earlier generations is void.
-        self._generation = 0
-        self._asked = 0  # the next frame to ask the reader for
-        self._received = 0  # frames that came from the reader
-        self._handed = 0  # frames that were handed to a stylizer
-        self._written = 0  # frames that the sink has taken
-        self._total: int | None = None
-        self._at_writer: dict[int, Ticket] = {}
+        self.report = Report(shown(plan.source), outputs, notices=list(plan.notices))
+        self._account = Account(self.report, plan.info.rate)
         self._live = plan.info.live
         sizes = sizes_for(plan.info.width, plan.info.height)
         self._left_out: list[Ticket] = []  # live frames that came too late, since the last taken
         self._governor = Governor(plan.max_latency_s, sizes)
-        self._zero: int | None = None  # of a live source: the time stamp that counts as 0
-        self._epoch = 0
+        self._arrivals = Arrivals(plan.source_options.end_s)
         self._change: Change | None = None  # the latest, with all pictures that ever came
         self._now_s = 0.0  # time of the frame that was handed to a stylizer last
         self._polled_s = 0.0
-        self._finished = False
+        self._stopping = self._finished = False
 
     def __enter__(self) -> "Pipeline":
         """Start Ray, the pool and the stages."""
@@ -109,6 +100,11 @@ class Pipeline:
         """End all processes. After an error, what was written stays under its temporary name."""
         if not self._finished:
             self._writer.ask("abandon", ENDING_S)
+        kept = journals(self._plan.sinks)
+        if self._finished and not self.report.interrupted:
+            for journal in kept:
+                journal.remove()
+        self.report.resumable = any(kept)
         self._account.close()
         stop_ray()
         self._pool.close()
@@ -116,11 +112,6 @@ class Pipeline:
     def stop(self) -> None:
         """Take no new frames, complete the output with what is under way, end."""
         self._stopping = True
-
-    @property
-    def report(self) -> Report:
-        """The account so far; complete after the context has been left."""
-        return self._report
 
     # -- building ------------------------------------------------------------------------------
 
@@ -133,9 +124,8 @@ class Pipeline:
             each = least
         beside = each if any(map(shows_input, self._plan.sinks)) else 0
         self._pool = FramePool.create(2 * each + beside, info.height, info.width, beside)
-        self._raw, self._done = Slots(range(each)), Slots(range(each, 2 * each))
+        self._ledger = Ledger(each, self._live)
         self._batch = max(1, min(MOST_IN_CALL, each // least))
-        self._frames, self._painted = Queue(each), Queue(each)
 
     def _start_stages(self) -> None:
         plan, pool = self._plan, self._pool.handle
@@ -143,8 +133,10 @@ class Pipeline:
             Supervised(Stylizer, lambda: (pool, plan.look)) for _ in range(plan.stylizers)
         ]
         self._reader = Supervised(Reader, lambda: (pool, plan.source, plan.source_options))
+        # Asked at each start, so that a new writer knows how far things are.
         self._writer = Supervised(
-            Writer, lambda: (pool, plan.sinks, plan.info, self._sink_options(), self._written)
+            Writer,
+            lambda: (pool, plan.sinks, plan.info, self._sink_options(), self._ledger.written),
         )
         self._stages = [self._reader, *self._stylizers, self._writer]
 
@@ -161,8 +153,9 @@ class Pipeline:
     def run(self) -> None:
         """Until the output is complete. Raises a StreamError when it cannot be."""
         while not self._finished:
-            if self._stopping:
-                self._cut_short()
+            if self._stopping and not self.report.interrupted:
+                self.report.interrupted = True
+                self._ledger.cut()
             self._feed_reader()
             self._feed_stylizers()
             self._feed_writer()
@@ -177,19 +170,15 @@ class Pipeline:
             self._tell()
 
     def _feed_reader(self) -> None:
-        while self._total is None and len(self._raw) >= self._batch and self._wants_frames():
-            slots = self._raw.take(self._batch)
+        ledger = self._ledger
+        if self._plan.sink_options.resume and self._writer.outstanding("open"):
+            return  # it will say what is there already
+        while ledger.total is None and len(ledger.raw) >= self._batch and self._wants_frames():
+            start, slots, after = ledger.ask(self._batch)
             # A fresh reader may have to decode its way to the frame.
-            budget = CALL_BUDGET_S + self._asked * SKIP_S
-            self._reader.submit(
-                "read",
-                self._asked,
-                slots,
-                generation=self._generation,
-                context=slots,
-                budget_s=budget,
-            )
-            self._asked += len(slots)
+            budget = CALL_BUDGET_S + start * SKIP_S
+            arguments = start, slots, after
+            self._submit(self._reader, "read", *arguments, context=slots, budget_s=budget)
 
     def _wants_frames(self) -> bool:
         """Files are read ahead; a live frame is fetched when a stylizer is free to paint it and
@@ -198,86 +187,102 @@ class Pipeline:
         if not self._live:
             return reading < AHEAD
         free = sum(not s.calls for s in self._stylizers)
-        behind = len(self._painted) + max(0, self._writer.outstanding("write") - 1)
-        return reading + len(self._frames) + behind < min(1, free)
+        behind = len(self._ledger.painted) + max(0, self._writer.outstanding("write") - 1)
+        return reading + len(self._ledger.frames) + behind < min(1, free)
 
     def _feed_stylizers(self) -> None:
+        ledger = self._ledger
         most = 1 if self._live else AHEAD
-        while len(self._frames) and len(self._done):
+        while len(ledger.frames) and len(ledger.done):
             stylizer = min(self._stylizers, key=lambda s: s.outstanding("stylize"))
             if stylizer.outstanding("stylize") >= most:
                 return
-            count = min(self._stylizer_batch(), len(self._done), len(self._frames))
+            tickets, slots = ledger.hand_out(self._stylizer_batch())
             now_s, size = time.monotonic(), self._governor.size
-            tickets = [replace(t, handed_s=now_s, size=size) for t in self._frames.take(count)]
-            slots = self._done.take(count)
-            self._handed = max(self._handed, tickets[-1].index + 1)
+            given = [replace(t, handed_s=now_s, size=size) for t in tickets], slots
             self._now_s = tickets[-1].time_s
-            stylizer.submit(
-                "stylize", tickets, slots, generation=self._generation, context=(tickets, slots)
-            )
+            self._submit(stylizer, "stylize", *given, context=given)
 
     def _stylizer_batch(self) -> int:
         """As many frames a call as take about CALL_S, so that ending and falling back are quick."""
-        timings = self._report.stages["Stylizer"]
+        timings = self.report.stages["Stylizer"]
         if not timings.count:
             return 1
         return max(1, min(self._batch, int(CALL_S / (timings.total_s / timings.count))))
 
     def _feed_writer(self) -> None:
-        if self._writer.outstanding("open"):
+        ledger, writer = self._ledger, self._writer
+        if writer.outstanding("open"):
             return
-        while self._writer.outstanding("write") < AHEAD and len(self._painted):
-            tickets = self._painted.take(self._batch)
-            self._at_writer |= {t.index: t for t in tickets}
-            self._writer.submit("write", tickets, generation=self._generation)
+        while writer.outstanding("write") < AHEAD and len(ledger.painted):
+            self._submit(writer, "write", ledger.deliver(self._batch))
         now = time.monotonic()
-        if now - self._polled_s > POLL_S and not self._writer.outstanding("poll"):
+        if now - self._polled_s > POLL_S and not writer.outstanding("poll"):
             self._polled_s = now
-            self._writer.submit("poll", self._report.figures(), generation=self._generation)
-        done = self._total is not None and self._written >= self._total
-        if done and not self._writer.calls:
+            self._submit(writer, "poll", self.report.figures())
+        if ledger.complete and not writer.calls:
             # An interrupted run that wrote nothing has nothing to complete.
-            ending = "finish" if self._total else "abandon"
-            self._writer.submit(ending, generation=self._generation, budget_s=LONG_BUDGET_S)
+            ending = "finish" if ledger.total else "abandon"
+            self._submit(writer, ending, budget_s=LONG_BUDGET_S)
+
+    def _submit(
+        self,
+        stage: Supervised,
+        method: str,
+        *arguments: object,
+        context: object = None,
+        budget_s: float = CALL_BUDGET_S,
+    ) -> None:
+        stage.submit(
+            method,
+            *arguments,
+            generation=self._ledger.generation,
+            context=context,
+            budget_s=budget_s,
+        )
 
     # -- results -------------------------------------------------------------------------------
 
     def _take(self, stage: Supervised, call: Call, work: Work) -> None:
         self._note(stage, work)
         if call.method == "open" and stage is self._writer:
-            self._fall_back(work.next_index)
+            self._go_on_at(work.next_index)
         elif call.method == "read":
             self._take_read(call, work)
         elif call.method == "stylize":
-            self._take_painted(call, work)
-        elif call.method == "write" and call.generation == self._generation:
+            self._ledger.take_painted(call.generation, call.context, work.tickets)
+        elif call.method == "write" and call.generation == self._ledger.generation:
             self._take_written(work)
         elif call.method in ("finish", "abandon"):
             self._finished = True
 
+    def _go_on_at(self, index: int) -> None:
+        """A writer has opened and wants frames from `index` on."""
+        if self.report.first_frame_s is None:
+            self.report.resumed_at = index
+        kept = (p for journal in journals(self._plan.sinks) for p in journal.pieces())
+        after = next((piece.last_pts for piece in kept if piece.frames == index), None)
+        self._ledger.fall_back(index, after, self.report.interrupted)
+
     def _take_read(self, call: Call, work: Work) -> None:
-        slots: list[int] = call.context
-        if call.generation != self._generation or self._stopping:
-            self._raw.give(slots)
+        ledger, report = self._ledger, self.report
+        if call.generation != ledger.generation or self._stopping:
+            ledger.raw.give(call.context)
             return
         tickets = work.tickets
         if self._live:
             in_time = self._in_time(tickets)
             self._account.dropped("late", len(tickets) - len(in_time))
-            tickets = self._counted(in_time)
-        self._raw.give(slots[len(tickets) :])
-        self._frames.put(tickets)
-        if tickets:
-            self._received = tickets[-1].index + 1
-            self._account.read(self._received)
-        if self._live:
-            # What was asked for and not there is asked for again.
-            self._asked = self._received
-        if work.ended and self._total is None:
-            self._total = self._received if self._live else work.next_index
-            self._report.error = work.damage
-            if not self._total:
+            tickets = self._arrivals.timed(in_time)
+        ledger.arrive(call.context, tickets)
+        self._account.read(ledger.received)
+        report.reconnects = self._arrivals.reconnects
+        if ledger.total is None:
+            ledger.total = self._arrivals.end
+        if work.ended and ledger.total is None:
+            ledger.total = ledger.received if self._live else work.next_index
+            report.error = work.damage
+            if not ledger.total:
                 raise SourceInvalid(f"{shown(self._plan.source)} has no frame that can be decoded")
 
     def _in_time(self, tickets: list[Ticket]) -> list[Ticket]:
@@ -291,39 +296,12 @@ class Pipeline:
                 self._left_out.append(ticket)
         return taken
 
-    def _counted(self, tickets: list[Ticket]) -> list[Ticket]:
-        """Live tickets with times from the first one; none from the asked-for end on."""
-        end = self._plan.source_options.end_s
-        counted = []
-        for ticket in tickets:
-            if self._zero is None:
-                self._zero = ticket.pts
-            if ticket.epoch > self._epoch:
-                self._report.reconnects += 1
-            self._epoch = ticket.epoch
-            moved = replace(ticket, pts=ticket.pts - self._zero)
-            if end is not None and moved.time_s >= end:
-                self._total = ticket.index
-                break
-            counted.append(moved)
-        return counted
-
-    def _take_painted(self, call: Call, work: Work) -> None:
-        tickets, slots = call.context
-        self._raw.give([t.slot for t in tickets])
-        if call.generation == self._generation:
-            self._painted.put(work.tickets)
-        else:
-            self._done.give(slots)
-
     def _take_written(self, work: Work) -> None:
         for ticket in work.tickets:
-            del self._at_writer[ticket.index]
             self._governor.wrote(ticket)
-        self._report.max_latency = self._governor.as_dict()
-        self._done.give([t.slot for t in work.tickets])
-        self._written = work.next_index
-        self._account.written(work.tickets, self._written)
+        self.report.max_latency = self._governor.as_dict()
+        self._ledger.take_written(work.tickets, work.next_index)
+        self._account.written(work.tickets, self._ledger.written)
 
     def _note(self, stage: Supervised, work: Work) -> None:
         place = self._stages.index(stage)
@@ -340,53 +318,25 @@ class Pipeline:
                 pictures=before.pictures | asked.pictures,
             )
 
+    def _tell(self) -> None:
+        ledger = self._ledger
+        total = ledger.total if ledger.total is not None else self._plan.info.frames
+        queues = {"frames": ledger.frames, "painted": ledger.painted}
+        waiting = {name: (len(queue), queue.capacity) for name, queue in queues.items()}
+        times = self.report.media_s, self._account.elapsed_s
+        self._on_progress(Progress(ledger.written, total, *times, self.report, waiting))
+
     # -- when something dies ---------------------------------------------------------------------
 
     def _revive(self, stage: Supervised, lost: list[Call]) -> None:
         self._account.restarted(stage.name)
         for call in lost:
             if call.method == "read":
-                self._raw.give(call.context)
+                self._ledger.raw.give(call.context)
             elif call.method == "stylize":
-                self._return_unpainted(call)
+                self._ledger.take_back(call.generation, call.context)
         if stage is self._reader:
-            self._asked = self._received
+            self._ledger.reread()
         stage.start()
         if self._change and stage in self._stylizers:
             stage.submit("adjust", self._change)
-
-    def _return_unpainted(self, call: Call) -> None:
-        tickets, slots = call.context
-        self._done.give(slots)
-        if call.generation == self._generation:
-            self._frames.put_back(tickets)
-        else:
-            self._raw.give([t.slot for t in tickets])
-
-    def _fall_back(self, index: int) -> None:
-        """A new writer wants frames from `index` on: everything after it is done again."""
-        if not self._at_writer and index == self._written:
-            return
-        self._generation += 1
-        self._done.give([t.slot for t in self._at_writer.values()])
-        self._at_writer.clear()
-        self._done.give([t.slot for t in self._painted.take(self._painted.capacity)])
-        self._raw.give([t.slot for t in self._frames.take(self._frames.capacity)])
-        self._asked = self._received = self._handed = self._written = index
-        if self._total != index:
-            self._total = index if self._report.interrupted else None
-
-    def _cut_short(self) -> None:
-        """The user wants to end: forget frames that no stylizer has begun."""
-        if self._report.interrupted:
-            return
-        self._report.interrupted = True
-        self._raw.give([t.slot for t in self._frames.take(self._frames.capacity)])
-        self._total = self._handed
-
-    def _tell(self) -> None:
-        total = self._total if self._total is not None else self._plan.info.frames
-        queues = {"frames": self._frames, "painted": self._painted}
-        waiting = {name: (len(queue), queue.capacity) for name, queue in queues.items()}
-        times = self._report.media_s, self._account.elapsed_s
-        self._on_progress(Progress(self._written, total, *times, self._report, waiting))

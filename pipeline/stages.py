@@ -80,12 +80,14 @@ class Reader(Stage):
         self._source.__enter__()
         return Work()
 
-    def read(self, start: int, slots: Sequence[int]) -> Work:
+    def read(self, start: int, slots: Sequence[int], after: int | None = None) -> Work:
         """Frames from index `start` on into the slots; fewer of them when the source ends, or has
-        none just now."""
+        none just now. `after`: the time stamp of the frame before them, where it is known."""
         tickets: list[Ticket] = []
         seconds: list[float] = []
         if self._end is None or start < self._end:
+            if start != self._next:
+                self._frames = self._source.frames(start, after)
             self._fill(start, slots, tickets, seconds)
         after = start + len(tickets)
         ended = self._end is not None and after >= self._end
@@ -103,8 +105,6 @@ class Reader(Stage):
     def _fill(
         self, start: int, slots: Sequence[int], tickets: list[Ticket], seconds: list[float]
     ) -> None:
-        if start != self._next:
-            self._frames = self._source.frames(start)
         for slot in slots:
             began = time.monotonic()
             frame = next(self._frames, END)

@@ -30,6 +30,8 @@ CALL_BUDGET_S = 60.0
 LONG_BUDGET_S = 300.0
 MOST_FAILURES = 4
 OBJECT_STORE_BYTES = 80 << 20
+ATTEMPTS = 3
+"""Ray gives a start up after half a minute, which a busy machine can exceed."""
 
 
 UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
@@ -45,20 +47,25 @@ def start_ray() -> None:
     for name in UNUSED:
         if hasattr(node, name):
             setattr(node, name, lambda *_, **__: None)
-    try:
-        ray.init(
-            num_cpus=1,
-            num_gpus=0,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            _node_ip_address="127.0.0.1",
-        )
-    except Exception as error:
-        ray.shutdown()
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise StreamError(f"Ray did not start, is the machine overloaded? {reason}") from error
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            ray.init(
+                num_cpus=1,
+                num_gpus=0,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                _node_ip_address="127.0.0.1",
+            )
+            return
+        except Exception as error:
+            ray.shutdown()
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if not left:
+                raise StreamError(
+                    f"Ray did not start, is the machine overloaded? {reason}"
+                ) from error
 
 
 def stop_ray() -> None:

@@ -47,10 +47,10 @@ def start(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def wait_for(path: Path, limit_s: float = 40) -> None:
+def wait_for(path: Path, limit_s: float = 100, bytes_: int = 20_000) -> None:
     """Until the output has begun to grow."""
     end = time.monotonic() + limit_s
-    while not (path.exists() and path.stat().st_size > 20_000):
+    while not (path.exists() and path.stat().st_size > bytes_):
         assert time.monotonic() < end, f"{path} never came"
         time.sleep(0.02)
 

@@ -4,11 +4,15 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
 from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
+from pipeline.job import Job
+
+if TYPE_CHECKING:
+    from pipeline.sinks._journal import Journal
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 _NETWORK = {"rtsp", "rtmp", "rtmps", "srt", "udp", "tcp", "http", "https"}
@@ -30,6 +34,10 @@ class SinkOptions:
     """Folder in which the live page may record."""
     wanted: Change | None = field(default=None, repr=False)
     """How the stream is to be painted when the output opens, for one that shows it."""
+    resume: bool = False
+    """Go on with what an earlier run of the same job has left."""
+    job: Job | None = None
+    """What an output writes down so that a later run can go on with it; None: nobody will."""
 
 
 class Sink(Protocol):
@@ -113,6 +121,12 @@ def open_sinks(texts: list[str], info: StreamInfo, options: SinkOptions, taken: 
     from pipeline.sinks._tee import Tee
 
     return Tee(sinks)
+
+
+def journals(texts: list[str]) -> "list[Journal]":
+    """The journals of those outputs that keep one."""
+    kinds = [(text, _module(text)) for text in texts]
+    return [kind.journal_of(text) for text, kind in kinds if hasattr(kind, "journal_of")]
 
 
 def _module(text: str) -> _Kind:

@@ -38,7 +38,10 @@ def failures(final: Path) -> Iterator[None]:
         code = getattr(cause, "errno", None)
         why = getattr(cause, "strerror", None) or type(cause).__name__
         if code in _FULL:
-            raise SinkError(f"{final}: the disk is full; what was written stays as .part") from None
+            raise SinkError(
+                f"{final}: the disk is full; what was written stays as .part, "
+                "--resume goes on with it"
+            ) from None
         raise SinkError(f"{final} cannot be written ({why})") from None
 
 

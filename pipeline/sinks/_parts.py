@@ -60,9 +60,17 @@ def parts_of(final: Path) -> dict[int, Path]:
     return dict(sorted((int(match[1] or 0), path) for match, path in found if match))
 
 
+def forced(path: Path) -> int:
+    """Forces what was written to a file to the disk -> its size in bytes."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_size
+
+
 def remove_parts(final: Path) -> None:
     """Deletes the part files of `final`."""
-    for path in (*reversed(parts_of(final).values()), join_path(final)):
+    # In this order what a kill leaves over still fits behind a finished file.
+    for path in (*parts_of(final).values(), join_path(final)):
         path.unlink(missing_ok=True)
 
 

@@ -21,9 +21,11 @@ from pipeline.sinks import Sink, SinkOptions, check_folder, check_order
 from pipeline.sinks._chunks import recipe_for
 from pipeline.sinks._codecs import coding_of, container_of
 from pipeline.sinks._heard import JoinedTrack
+from pipeline.sinks._journal import Journal, Piece, boot_id
 from pipeline.sinks._muxing import Muxer, PartWriter, failures
 from pipeline.sinks._parts import (
     Output,
+    forced,
     join_path,
     part_path,
     parts_of,
@@ -35,13 +37,27 @@ from pipeline.sound import Sound
 
 
 def prepare(text: str, options: SinkOptions) -> None:
-    """Refuses what cannot work; clears the parts of an earlier run."""
-    path = Path(text)
+    """Refuses what cannot work; takes up or clears what an earlier run has left."""
+    path, journal = Path(text), journal_of(text)
     coding_of(path, options.codec)
+    if options.resume and options.job and journal:
+        journal.check(options.job)
+        journal.take_up()
+        return
+    if journal and not options.overwrite:
+        raise SinkError(
+            f"{path} was begun and not completed: --resume goes on, --overwrite begins anew"
+        )
     if path.exists() and not options.overwrite:
         raise SinkError(f"{path} exists already: --overwrite replaces it, or give another name")
     check_folder(path.parent)
     remove_parts(path)
+    journal.remove()
+
+
+def journal_of(text: str) -> Journal:
+    """What is noted about the file `text`."""
+    return Journal(Path(text))
 
 
 def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
@@ -70,6 +86,9 @@ class FileSink:
         self.next_index = sum(self._parts.values())
         self._first = self.next_index
         self._writer: PartWriter | None = None
+        self._journal = journal_of(str(final)) if options.job and restarts else None
+        self._piece_pts: int | None = None
+        self._last_pts: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -104,7 +123,13 @@ class FileSink:
             if self._writer is None:
                 self._writer = self._start(part_path(self._final, self._first))
             self._writer.write(frame)
+        place = self.next_index % self._recipe.chunk
+        self._piece_pts = self._piece_pts if place else frame.pts
+        self._last_pts = frame.pts
         self.next_index += 1
+        if place + 1 == self._recipe.chunk:
+            with self._guarded():
+                self._note(self._first)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -118,8 +143,17 @@ class FileSink:
                 writer.drop()
             raise
 
+    def _note(self, part: int, path: Path | None = None) -> None:
+        """What there is of the part file that begins with frame `part` is on the disk."""
+        if self._journal is not None:
+            size = forced(path or part_path(self._final, part))
+            times = (self._piece_pts, self._last_pts)
+            self._journal.note(Piece(part, self.next_index, *times, size, boot_id()))
+
     def _start(self, path: Path) -> PartWriter:
         sound = self._options.sound and (self._first == 0 or self._info.sounds)
+        if self._journal is not None and not self._journal and self._options.job:
+            self._journal.begin(self._options.job)
         out = Output(path, self._container)
         return PartWriter(out, self._recipe, self._info, sound, self.notices)
 
@@ -142,6 +176,7 @@ class FileSink:
             done = next(iter(self._parts))
             if len(self._parts) > 1 or self._first:
                 done = self._join()
+            self._note(0, done)
             os.replace(done, self._final)
             remove_parts(self._final)
         self._parts = {}
@@ -179,3 +214,4 @@ class FileSink:
             if self._writer is not None:
                 self._writer.finish(whole=False)
                 self._writer = None
+                self._note(self._first)

@@ -12,6 +12,7 @@ from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, Pixels, StreamInfo
 from pipeline.sinks import PICTURE_SUFFIXES, Sink, SinkOptions, check_folder, check_order
+from pipeline.sinks._journal import Journal
 
 _PATTERN = re.compile(r"%(0?\d{0,2})d")
 _JPEG_QUALITY = 95
@@ -47,7 +48,15 @@ def prepare(text: str, options: SinkOptions) -> None:
     pattern = pattern_of(text)
     if options.codec is not None:
         raise SinkError(f"a codec ({options.codec}) makes no sense for pictures; leave it out")
-    found = _existing(pattern)
+    found, journal = _existing(pattern), journal_of(text)
+    if options.resume and options.job and journal:
+        journal.check(options.job)
+        _drop_torn(pattern)
+        return
+    if journal and not options.overwrite:
+        raise SinkError(
+            f"{text} was begun and not completed: --resume goes on, --overwrite begins anew"
+        )
     if any(not p.name.startswith(".part-") for p in found) and not options.overwrite:
         raise SinkError(
             f"{text} holds pictures already: --overwrite replaces them, or give another folder"
@@ -55,6 +64,27 @@ def prepare(text: str, options: SinkOptions) -> None:
     check_folder(Path(pattern).parent)
     for path in found:
         path.unlink()
+    journal.remove()
+
+
+def journal_of(text: str) -> Journal:
+    """What is noted about the pictures `text`."""
+    return Journal(Path(pattern_of(text)))
+
+
+def _count(pattern: str) -> int:
+    """Pictures from the first on that are there and not empty."""
+    path, count = Path(pattern), 0
+    while (made := path.with_name(path.name % count)).exists() and made.stat().st_size:
+        count += 1
+    return count
+
+
+def _drop_torn(pattern: str) -> None:
+    """Removes the last picture if a power cut has torn it."""
+    last = Path(pattern).with_name(Path(pattern).name % max(0, _count(pattern) - 1))
+    if last.exists() and cv2.imread(str(last)) is None:
+        last.unlink()
 
 
 def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
@@ -71,9 +101,8 @@ class ImagesSink:
         self.notices: list[str] = []
         self._pattern = pattern
         self._quality = options.quality
-        self.next_index = 0
-        while self._path(self.next_index).exists():
-            self.next_index += 1
+        self._job = options.job
+        self.next_index = _count(pattern)
 
     def _path(self, index: int) -> Path:
         path = Path(self._pattern)
@@ -94,6 +123,8 @@ class ImagesSink:
         """Writes `frame` unless it was written before."""
         if not check_order(frame, self.next_index):
             return
+        if self._job and not (journal := Journal(Path(self._pattern))):
+            journal.begin(self._job)
         path = self._path(frame.index)
         hidden = path.with_name(f".part-{path.name}")
         try:

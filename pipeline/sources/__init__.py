@@ -54,9 +54,10 @@ class Source(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-    def frames(self, start: int = 0) -> Iterator[Frame | None]:
-        """The frames of a calm run from index `start` on, identical every time. Of a live source
-        the newest, counted from `start`; None when there is none just now."""
+    def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame | None]:
+        """The frames of a calm run from index `start` on, identical every time; the time stamp
+        `after` of the frame before them, where it is known, may spare the way there. Of a live
+        source the newest, counted from `start`; None when there is none just now."""
         ...
 
 

@@ -62,7 +62,7 @@ class LiveSource:
         feed = self._feed
         return {"newer": feed.dropped, "damaged": feed.corrupt} if feed else {}
 
-    def frames(self, start: int = 0) -> Iterator[Frame | None]:
+    def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame | None]:
         """The newest frame each time, counted from `start`; None when there is none for POLL_S."""
         if self._feed is None:
             self._feed = Feed(

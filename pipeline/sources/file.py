@@ -30,6 +30,8 @@ _DEFAULT_RATE = Fraction(25)
 _DEMUX_RETRIES = 100
 _DAMAGE = (FFmpegError, IndexError, ValueError)
 _SLACK_S = 0.5
+_BACK_S = 1.0
+"""Before the frame that is sought: what lies between must suffice to find and to resample it."""
 
 
 class _Damaged(Exception):
@@ -178,15 +180,27 @@ class FileSource:
         if any(s.pix_fmt and "yuva" in s.pix_fmt for s in [stream]):
             self.notices.append("the video has transparency, which is ignored")
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
-        """The frames from index `start` on; those before it are decoded but not converted."""
+    def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame]:
+        """The frames from index `start` on; those before it are sought past, or where that does
+        not lead to the time `after` decoded but not converted."""
         self.damage = None
         faults = _Faults()
         index, pts = -1, 0
-        for index, (pts, picture) in enumerate(self._timed(faults)):
+        sought = self._sought(start, after, faults) if start and after is not None else None
+        if sought is not None:
+            index, pts = start - 1, after or 0
+        for index, (pts, picture) in sought or enumerate(self._timed(faults)):
             if index >= start:
                 yield Frame(index, pts, self.info.time_base, self._pixels(picture))
         self._conclude(faults, index + 1, float(pts * self.info.time_base))
+
+    def _sought(
+        self, start: int, after: int, faults: _Faults
+    ) -> Iterator[tuple[int, tuple[int, VideoFrame]]] | None:
+        """What comes behind the picture of time `after`; None when none has that very time."""
+        timed = self._timed(faults, float(after * self.info.time_base) - _BACK_S)
+        pts = next((pts for pts, _ in timed if pts >= after), None)
+        return enumerate(timed, start) if pts == after else None
 
     def _pixels(self, picture: VideoFrame) -> Pixels:
         check_size(picture.width, picture.height, self._text)
@@ -194,18 +208,19 @@ class FileSource:
             pixels = to_rgb(picture, self._tags, self._size)
         return pixels if self._turn == (0, False) else upright(pixels, self._turn)
 
-    def _timed(self, faults: _Faults) -> Iterator[tuple[int, VideoFrame]]:
+    def _timed(self, faults: _Faults, from_s: float = 0.0) -> Iterator[tuple[int, VideoFrame]]:
+        """(time stamp of the output, picture); those before `from_s` may be left out."""
         if self._options.fps is None:
-            yield from self._cut(faults)
+            yield from self._cut(faults, from_s)
             return
         yield from resampled(
-            self._close(faults), self._options.fps, 1 / (self._rate or _DEFAULT_RATE)
+            self._close(faults, from_s), self._options.fps, 1 / (self._rate or _DEFAULT_RATE)
         )
 
-    def _close(self, faults: _Faults) -> Iterator[tuple[Fraction, VideoFrame]]:
+    def _close(self, faults: _Faults, from_s: float) -> Iterator[tuple[Fraction, VideoFrame]]:
         """(seconds, picture), none of them so late that filling the gap would never end."""
         last_s: Fraction | None = None
-        for pts, picture in self._cut(faults):
+        for pts, picture in self._cut(faults, from_s):
             time_s = pts * self._base
             if last_s is not None and time_s - last_s > MAX_GAP_S:
                 raise SourceInvalid(
@@ -215,37 +230,37 @@ class FileSource:
             last_s = time_s
             yield time_s, picture
 
-    def _cut(self, faults: _Faults) -> Iterator[tuple[int, VideoFrame]]:
+    def _cut(self, faults: _Faults, from_s: float) -> Iterator[tuple[int, VideoFrame]]:
         """(pts from time 0 of the output, picture) within start_s and end_s."""
         base = self._base
         begin = ticks(self._options.start_s or 0, base)
         end = self._options.end_s
-        for pts, picture in self._all(faults):
+        for pts, picture in self._all(faults, from_s):
             if end is not None and pts * base >= end:
                 return
             if pts >= begin or self._options.start_s is None:
                 yield pts - begin, picture
 
-    def _all(self, faults: _Faults) -> Iterator[tuple[int, VideoFrame]]:
+    def _all(self, faults: _Faults, from_s: float) -> Iterator[tuple[int, VideoFrame]]:
         """Every picture. At the first damage the run starts again on one thread: only that one
         loses nothing and gives the same pictures each time."""
         done = 0
         try:
-            for item in self._run(None):
+            for item in self._run(None, from_s):
                 yield item
                 done += 1
             return
         except _Damaged:
             pass
-        yield from islice(self._run(faults), done, None)
+        yield from islice(self._run(faults, from_s), done, None)
 
-    def _run(self, faults: _Faults | None) -> Iterator[tuple[int, VideoFrame]]:
+    def _run(self, faults: _Faults | None, from_s: float) -> Iterator[tuple[int, VideoFrame]]:
         with open_media(self._text) as container:
             stream = video_of(container, self._text)
             start = self._start_ticks(stream)
             rate = self._rate or _DEFAULT_RATE
             clock = Clock(ticks(1 / rate, self._base))
-            begin = start + ticks(self._options.start_s or 0, self._base)
+            begin = start + ticks((self._options.start_s or 0) + max(from_s, 0), self._base)
             if begin > start and self._leads_to(begin):
                 container.seek(begin, stream=stream)
             for picture in _decoded(container, stream, faults):

@@ -112,7 +112,7 @@ class ImagesSource:
     ) -> None:
         return None
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
+    def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame]:
         """The frames from index `start` on; a picture that cannot be read repeats the one before
         it (the next one, at the beginning), so that every index keeps its time."""
         bad: list[Path] = []

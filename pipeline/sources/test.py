@@ -143,7 +143,7 @@ class TestSource:
     ) -> None:
         self._folder.cleanup()
 
-    def frames(self, start: int = 0) -> Iterator[Frame]:
+    def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame]:
         """The frames from index `start` on."""
         for index in range(start, self._count):
             yield Frame(index, index, self.info.time_base, self.draw(index + self._first))
