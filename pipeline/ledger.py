@@ -114,3 +114,10 @@ class Ledger:
         """Forget frames that no stylizer has begun; those under way are the last."""
         self.raw.give([t.slot for t in self.frames.clear()])
         self.total = self.handed
+
+    def cut_now(self) -> None:
+        """What the writer does not have yet is not waited for either."""
+        self.done.give([t.slot for t in self.painted.clear()])
+        self.total = self.written
+        while self.total in self._at_writer:
+            self.total += 1

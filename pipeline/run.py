@@ -39,6 +39,8 @@ POOL_BYTES = 256 << 20
 MOST_IN_CALL = 8
 CALL_S = 0.1
 ENDING_S = 3.0
+DRAIN_S = 2.0
+"""Frames that are under way may take so long when the user wants to end."""
 SKIP_S = 0.02
 AHEAD = 2
 POLL_S = 0.2
@@ -78,7 +80,8 @@ class Pipeline:
         self._change: Change | None = None  # the latest, with all pictures that ever came
         self._now_s = 0.0  # time of the frame that was handed to a stylizer last
         self._polled_s = 0.0
-        self._stopping = self._finished = False
+        self._stops: list[float] = []  # when the user asked to end
+        self._finished = False
 
     def __enter__(self) -> "Pipeline":
         """Start Ray, the pool and the stages."""
@@ -110,8 +113,9 @@ class Pipeline:
         self._pool.close()
 
     def stop(self) -> None:
-        """Take no new frames, complete the output with what is under way, end."""
-        self._stopping = True
+        """Take no new frames, complete the output with what is under way, end. Asked again:
+        complete it with what is written."""
+        self._stops.append(time.monotonic())
 
     # -- building ------------------------------------------------------------------------------
 
@@ -153,9 +157,8 @@ class Pipeline:
     def run(self) -> None:
         """Until the output is complete. Raises a StreamError when it cannot be."""
         while not self._finished:
-            if self._stopping and not self.report.interrupted:
-                self.report.interrupted = True
-                self._ledger.cut()
+            if self._stops:
+                self._cut_short()
             self._feed_reader()
             self._feed_stylizers()
             self._feed_writer()
@@ -168,6 +171,15 @@ class Pipeline:
                     self._revive(stage, death.lost)
                 stage.check_silence()
             self._tell()
+
+    def _cut_short(self) -> None:
+        ledger = self._ledger
+        if not self.report.interrupted:
+            self.report.interrupted = True
+            ledger.cut()
+        waited_s = time.monotonic() - self._stops[0]
+        if not ledger.complete and (len(self._stops) > 1 or waited_s > DRAIN_S):
+            ledger.cut_now()
 
     def _feed_reader(self) -> None:
         ledger = self._ledger
@@ -266,7 +278,7 @@ class Pipeline:
 
     def _take_read(self, call: Call, work: Work) -> None:
         ledger, report = self._ledger, self.report
-        if call.generation != ledger.generation or self._stopping:
+        if call.generation != ledger.generation or self._stops:
             ledger.raw.give(call.context)
             return
         tickets = work.tickets
