@@ -3,7 +3,10 @@
 
 import sys
 
-from pipeline.cli import main
+from pipeline import confined
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # child processes import this file too
+    confined.begin()
+    from pipeline.cli import main
+
     sys.exit(main(sys.argv[1:]))

@@ -44,6 +44,7 @@ from pipeline.redirects import landed
 
 CAMERA_S = 5.0
 REDIRECT_S = 5.0
+NETWORK_S = (10.0, 30.0)
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,mpeg,mpegts,mpegvideo,mpeg1video,"
@@ -196,8 +197,10 @@ def open_media(
     timeout_s: float | tuple[float, float] | None = None,
 ) -> InputContainer:
     """Opens a file or URL within the limits, or raises SourceInvalid or SourceLost. `timeout_s`: of
-    everything, or of opening and of each read."""
+    everything, or of opening and of each read; NETWORK_S for URLs where none is given."""
     scheme = scheme_of(text) or "file"
+    if timeout_s is None and scheme != "file":
+        timeout_s = NETWORK_S
     if scheme not in PROTOCOLS or (scheme != "file" and not urlsplit(text).netloc):
         raise SourceInvalid(
             f"{shown(text)}: no such kind of input; known are {', '.join(PROTOCOLS)}"

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import models
 from engines import KINDS
+from pipeline.confined import WALL_S, confined
 from pipeline.control import Change, Region
 from pipeline.errors import ConfigError
+from pipeline.frame import StreamInfo
 from pipeline.job import job_of
 from pipeline.limits import MAX_SIDE_PX
 from pipeline.logs import FORMS
@@ -145,7 +147,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
     check_options(options)
     for text in (source, *options.style, *options.mask, *options.output):
         check_name(text)
-    styles = [read_style(text, options.model) for text in options.style]
+    styles = [confined(f"style {t}", read_style, t, options.model) for t in options.style]
     look = make_look(options, styles)
     source_options = SourceOptions(
         options.size,
@@ -167,8 +169,8 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         options.recordings,
         resume=options.resume,
     )
-    with open_source(source, source_options) as opened:
-        info = replace(opened.info, sounds=opened.info.sounds and not options.no_audio)
+    with looked_at(source, source_options) as info:
+        info = replace(info, sounds=info.sounds and not options.no_audio)
         if not info.live and options.max_latency is not None:
             raise ConfigError("--max-latency is for live inputs: of a film every frame is painted")
         if info.live:
@@ -260,7 +262,29 @@ def check_masks(options: StreamOptions, styles: list[Style]) -> None:
     if any(s.weight != 1 or s.span != Span() for s in styles):
         raise ConfigError("with --mask a style has neither weight nor time: the mask says where")
     for path in options.mask:
-        Mask(path).close()
+        confined(f"mask {path}", check_mask, path)
+
+
+def check_mask(path: str) -> None:
+    """ConfigError unless it can be read."""
+    Mask(path).close()
+
+
+@contextmanager
+def looked_at(source: str, options: SourceOptions) -> Iterator[StreamInfo]:
+    """What a source is, found in a child process."""
+    if source.startswith("test:"):  # holds no bytes of strangers, and lends its sound to the run
+        with open_source(source, options) as opened:
+            yield opened.info
+    else:
+        wall_s = None if options.wait else WALL_S
+        yield confined(shown(source), describe, source, options, wall_s=wall_s)
+
+
+def describe(source: str, options: SourceOptions) -> StreamInfo:
+    """What a source is."""
+    with open_source(source, options) as opened:
+        return opened.info
 
 
 def default_output(source: str, options: StreamOptions) -> str:

@@ -5,6 +5,7 @@ the indices that reach the output are still 0..n-1, once each, in order.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -13,7 +14,7 @@ from types import TracebackType
 from pipeline.account import Account
 from pipeline.arrivals import Arrivals
 from pipeline.control import Change
-from pipeline.errors import SourceInvalid
+from pipeline.errors import SourceInvalid, StageFailed
 from pipeline.frame import StreamInfo
 from pipeline.latency import Governor, sizes_for
 from pipeline.ledger import Ledger
@@ -27,6 +28,7 @@ from pipeline.stages import Look, Reader, Stylizer, Work, Writer
 from pipeline.supervision import (
     CALL_BUDGET_S,
     LONG_BUDGET_S,
+    MOST_FAILURES,
     Call,
     StageDied,
     Supervised,
@@ -72,6 +74,7 @@ class Pipeline:
         outputs = ", ".join(map(shown, plan.sinks))
         self.report = Report(shown(plan.source), outputs, notices=list(plan.notices))
         self._account = Account(self.report, plan.info.rate)
+        self._deaths: Counter[int] = Counter()  # of stylizers, by the frames that they had
         self._live = plan.info.live
         sizes = sizes_for(plan.info.width, plan.info.height)
         self._left_out: list[Ticket] = []  # live frames that came too late, since the last taken
@@ -347,6 +350,10 @@ class Pipeline:
                 self._ledger.raw.give(call.context)
             elif call.method == "stylize":
                 self._ledger.take_back(call.generation, call.context)
+                self._deaths.update(ticket.index for ticket in call.context[0])
+        index, times = next(iter(self._deaths.most_common(1)), (0, 0))
+        if times >= MOST_FAILURES:
+            raise StageFailed(f"Stylizers died {times} times with frame {index} in their hands")
         if stage is self._reader:
             self._ledger.reread()
         stage.start()

@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from engines import Arrays, Frames, check_code, load_engine
+from pipeline.confined import confine
 from pipeline.control import Change, Figures
 from pipeline.errors import EngineError, StreamError
 from pipeline.frame import Frame, StreamInfo
@@ -75,7 +76,8 @@ class Reader(Stage):
         self._dropped: dict[str, int] = {}
 
     def open(self) -> Work:
-        """Open the source."""
+        """Open the source. A stage is a process of its own: here are its limits."""
+        confine()
         self._source = open_source(*self._asked)
         self._source.__enter__()
         return Work()

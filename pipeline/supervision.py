@@ -28,7 +28,8 @@ Reference = ray.ObjectRef[Any]
 
 CALL_BUDGET_S = 60.0
 LONG_BUDGET_S = 300.0
-MOST_FAILURES = 4
+MOST_FAILURES = 6
+"""Deaths of a stage since it last came further than ever before."""
 OBJECT_STORE_BYTES = 80 << 20
 ATTEMPTS = 3
 """Ray gives a start up after half a minute, which a busy machine can exceed."""
@@ -98,6 +99,7 @@ class Supervised:
         """`arguments` is asked at every start, so that a new actor knows how far things are."""
         self.name = stage.__name__
         self.failures = 0
+        self._reached = 0
         self._stage, self._arguments = stage, arguments
         self.calls: dict[Reference, Call] = {}
         self.start()
@@ -140,8 +142,10 @@ class Supervised:
                 raise StageDied(list(self.calls.values())) from error
             finished.append((self.calls.pop(reference), work))
             self._sign_s = time.monotonic()
-            if finished[-1][0].method != "open":
-                self.failures = 0
+            # To do again what was done before is no progress: it leads to where it died.
+            reached = max([work.next_index, *(ticket.index + 1 for ticket in work.tickets)])
+            if reached > self._reached:
+                self._reached, self.failures = reached, 0
         return finished
 
     def check_silence(self) -> None:
@@ -172,7 +176,8 @@ class Supervised:
         if self.failures >= MOST_FAILURES:
             detail = str(error).strip().splitlines()[-1]
             raise StageFailed(
-                f"{self.name} died {self.failures} times in a row without progress: {detail}"
+                f"{self.name} died {self.failures} times in a row without progress, the last time "
+                f"after frame {self._reached}: {detail}"
             ) from error
 
 

@@ -1,0 +1,146 @@
+"""What ends a process ends as one line, within bounded time: decoders in children, and stages that
+die again and again."""
+
+import ctypes
+import os
+import signal
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import confined as home
+from pipeline import supervision
+from pipeline.confined import confined
+from pipeline.errors import ConfigError, SourceInvalid, StageFailed, StreamError
+from pipeline.plan import StreamOptions, planned
+from pipeline.queues import Ticket
+from pipeline.stages import Work
+from pipeline.supervision import MOST_FAILURES, StageDied, Supervised, start_ray, stop_ray, wait
+from tests import media
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGXCPU"), reason="limits are of POSIX")
+
+
+def crash() -> None:
+    """As a decoder that writes where it must not."""
+    ctypes.string_at(0)
+
+
+def grow() -> int:
+    """As a decoder that believes a header."""
+    return len(bytearray(home.MEMORY_BYTES + (1 << 30)))
+
+
+def spin() -> None:
+    """As a decoder that never ends."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CPU, (1, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    while True:
+        pass
+
+
+def open_many() -> int:
+    """As a playlist of many files."""
+    return len([Path(os.devnull).open() for _ in range(10 * home.FILES)])
+
+
+def refuse() -> None:
+    """An error of ours."""
+    raise ConfigError("no such thing")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (crash, SourceInvalid, r"it\.mp4 makes its decoder crash \(SIGSEGV\)"),
+        (grow, SourceInvalid, "asks for more memory"),
+        (spin, SourceInvalid, r"it\.mp4 makes its decoder work for more than"),
+        (open_many, StreamError, "Too many open files"),
+        (refuse, ConfigError, "no such thing"),
+    ],
+)
+def test_what_ends_a_child_is_one_line(call: Any, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        confined("it.mp4", call)
+
+
+def test_a_child_that_hangs_is_ended() -> None:
+    began = time.monotonic()
+    with pytest.raises(SourceInvalid, match="longer than"):
+        confined("it.mp4", time.sleep, 100, wall_s=0.5)
+    assert time.monotonic() - began < 30
+
+
+def test_a_plan_decodes_nothing_in_its_own_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative paths, a style and a mask too: all is found by children, none is left."""
+    monkeypatch.chdir(tmp_path)
+    media.video(tmp_path / "a.mp4")
+    for name in ("s.png", "t.png", "m.png"):
+        Image.fromarray(media.picture(1)).save(tmp_path / name)
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("decoded in the driver")
+
+    monkeypatch.setattr("av.open", forbidden)
+    monkeypatch.setattr("PIL.Image.open", forbidden)
+    options = StreamOptions(style=["s.png", "t.png"], mask=["m.png"], output=["null:"])
+    with planned("a.mp4", options) as plan:
+        assert (plan.info.width, plan.info.frames) == (160, 12)
+        assert np.array_equal(plan.look.styles[0], media.picture(1))
+    (tmp_path / "b.mp4").write_text("ffconcat version 1.0\nfile a.mp4\n")
+    with pytest.raises(SourceInvalid, match=r"b\.mp4"), planned("b.mp4", options):
+        pass
+
+
+class Dies:
+    """A stage whose sink kills it at frame 5, each time that it comes to it."""
+
+    def __init__(self, first: int) -> None:
+        self._next = first
+
+    def open(self) -> Work:
+        return Work(next_index=self._next)
+
+    def write(self, tickets: list[Ticket]) -> Work:
+        for ticket in tickets:
+            if ticket.index == 5:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            self._next = ticket.index + 1
+        return Work(tickets, next_index=self._next)
+
+
+def drive(stage: Supervised, deaths: list[float]) -> None:
+    """Hands out frames from the first one on, as a driver does that has fallen back."""
+    while True:
+        if not stage.calls:
+            for index in range(8):
+                stage.submit("write", [Ticket(index, index, Fraction(1), 0)])
+        try:
+            stage.collect(wait([stage], 1.0))
+        except StageDied:
+            deaths.append(time.monotonic())
+            stage.start()
+
+
+def test_a_stage_that_dies_at_one_frame_ends_the_run() -> None:
+    """It goes back and does well what it did before, each time: that is no progress."""
+    import tests.test_confined as here
+
+    supervision.ray.cloudpickle.register_pickle_by_value(here)
+    start_ray()
+    try:
+        stage, deaths = Supervised(here.Dies, lambda: (0,)), []
+        with pytest.raises(StageFailed, match=r"Dies died 6 times in a row without progress, .* 5"):
+            drive(stage, deaths)
+        assert len(deaths) == MOST_FAILURES - 1
+    finally:
+        stop_ray()
+        supervision.ray.cloudpickle.unregister_pickle_by_value(here)
