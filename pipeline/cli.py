@@ -42,7 +42,7 @@ def parse(arguments: list[str]) -> tuple[str, StreamOptions]:
     parser.add_argument(
         "input",
         help="video file, folder or pattern of pictures, rtsp:// "
-        "rtmp:// http:// hls+http:// udp:// tcp://, webcam:0, or test:",
+        "rtmp:// srt:// http:// hls+http:// udp:// tcp://, webcam:0, or test:",
     )
     parser.add_argument(
         "-o", dest="output", action="append", default=argparse.SUPPRESS, help=argparse.SUPPRESS

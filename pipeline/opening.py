@@ -41,6 +41,7 @@ from pipeline.errors import (
 )
 from pipeline.limits import MAX_PIXELS, MAX_SIDE_PX, MAX_STREAMS, fits
 from pipeline.redirects import landed
+from pipeline.srt import Pipe
 
 CAMERA_S = 5.0
 REDIRECT_S = 5.0
@@ -260,6 +261,13 @@ def _patient(text: str, limit_s: float | None) -> Iterator[None]:
         if limit_s is None or time.monotonic() - began < limit_s:
             raise
         raise SourceSilent(f"{shown(text)} sends nothing; is the sender running?") from None
+
+
+def open_pipe(pipe: Pipe, text: str, options: dict[str, str]) -> InputContainer:
+    """Opens what comes through `pipe` from the address `text`, as MPEG-TS."""
+    limits = {"max_streams": str(MAX_STREAMS), "max_pixels": str(MAX_PIXELS)}
+    with mapped(text):
+        return av.open(pipe, mode="r", format="mpegts", options=limits | options)
 
 
 def camera_log(path: str) -> list[str]:

@@ -76,8 +76,8 @@ class StreamOptions:
     )
     output: list[str] = option(
         [],
-        "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// udp:// "
-        "tcp://, a playlist (FOLDER/live.m3u8), web: (a live page; web:ADDRESS:PORT) or "
+        "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// srt:// "
+        "udp:// tcp://, a playlist (FOLDER/live.m3u8), web: (a live page; web:ADDRESS:PORT) or "
         "null:; several at a time; default: INPUT_STYLE.mp4 beside the input",
         metavar="OUTPUT",
     )

@@ -56,11 +56,11 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
 
 
-def senders() -> list[int]:
-    """The processes that this one started."""
-    of_threads = Path("/proc/self/task").glob("*/children")
-    found = [int(pid) for listed in of_threads for pid in listed.read_text().split()]
-    return [p for p in found if b"_sender" in Path(f"/proc/{p}/cmdline").read_bytes()]
+def started(by: str = "self") -> list[int]:
+    """The processes that this one started, and those that they did."""
+    of_threads = Path(f"/proc/{by}/task").glob("*/children")
+    found = [pid for listed in of_threads for pid in listed.read_text().split()]
+    return [int(pid) for pid in found] + [p for pid in found for p in started(pid)]
 
 
 def wait_for(path: Path, text: str) -> None:
@@ -80,7 +80,7 @@ def test_a_playlist_is_written_through_a_kill_and_followed(tmp_path: Path) -> No
         # Fetched two seconds at a time, shown one after another.
         assert seen == sorted(seen)
         assert len(seen) > (seen[-1] - seen[0]) / 2
-        for pid in senders():
+        for pid in started():
             os.kill(pid, signal.SIGKILL)
         while thread.is_alive():
             listed = path.read_text()

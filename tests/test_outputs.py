@@ -103,8 +103,8 @@ def test_nobody_there_is_said_and_secrets_are_not(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_cannot_be_sent_is_refused_at_once() -> None:
-    with pytest.raises(SinkError, match="cannot send by srt"):
-        prepare("srt://127.0.0.1:9")
+    with pytest.raises(SinkError, match="cannot send by https"):
+        prepare("https://127.0.0.1:9")
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="needs ffmpeg as an RTMP server")

@@ -8,6 +8,7 @@ line, which others can read. It says `connected`, or why it is not, in one line 
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from io import BytesIO
 from math import inf
@@ -21,9 +22,10 @@ from av.video.frame import PictureType
 from pipeline import color
 from pipeline.errors import SourceLost
 from pipeline.frame import ColorTags, Heard, Pixels, StreamInfo
-from pipeline.opening import network_error, shown
+from pipeline.opening import network_error, scheme_of, shown
 from pipeline.sinks._heard import Track
 from pipeline.sinks._relay import HEADER, SIZE, TIME_BASE
+from pipeline.srt import sending
 
 TAGS = ColorTags("bt709", "tv", "bt709", "bt709")
 KEY_S = 2
@@ -71,7 +73,10 @@ def main(frames: BinaryIO) -> int:
     about = json.loads(frames.readline())
     to, width, height = about["to"], about["width"], about["height"]
     try:
-        with av.open(to, "w", format=about["form"], options=OPTIONS | about["options"]) as out:
+        with ExitStack() as open_until:
+            file = open_until.enter_context(sending(to)) if scheme_of(to) == "srt" else to
+            form, options = about["form"], OPTIONS | about["options"]
+            out = open_until.enter_context(av.open(file, "w", format=form, options=options))
             rate = Fraction(about["rate"])
             stream = out.add_stream("libx264", rate=rate)
             stream.width, stream.height = width, height

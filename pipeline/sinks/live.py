@@ -1,7 +1,8 @@
-"""Network streams out: rtmp, rtsp, udp and tcp (MPEG-TS), H.264, each sent by its own process."""
+"""Network streams out: rtmp, rtsp, srt, udp, tcp (MPEG-TS), H.264, each sent by its own process."""
 
 from typing import Any
 
+from pipeline import srt
 from pipeline.errors import SinkError
 from pipeline.frame import StreamInfo
 from pipeline.opening import quoted, scheme_of, shown
@@ -10,6 +11,7 @@ from pipeline.sinks._relay import Relay
 from pipeline.sinks._sender import stream_of
 
 FORMS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
+FORMS["srt"] = "mpegts"
 OPTIONS = {"rtsp": {"rtsp_transport": "tcp"}}
 
 
@@ -18,6 +20,8 @@ def prepare(text: str, options: SinkOptions) -> None:
     scheme = scheme_of(text)
     if scheme not in FORMS:
         raise SinkError(f"{shown(text)}: cannot send by {scheme}; known are {', '.join(FORMS)}")
+    if scheme == "srt" and (why := srt.lacks()):
+        raise SinkError(f"{shown(text)}: {why}")
     if options.codec not in (None, "h264"):
         raise SinkError(f"{shown(text)}: network streams are h264, not {options.codec}")
 

@@ -13,7 +13,7 @@ from pipeline.frame import Frame, StreamInfo
 from pipeline.limits import MAX_PIXELS, MAX_SIDE_PX, MIN_SIDE_PX, fits
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
-_NETWORK = {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "srt", "udp", "tcp"}
+_NETWORK = {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp"}
 _NETWORK |= {"hls+http", "hls+https"}
 
 

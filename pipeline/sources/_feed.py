@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ MOST_PIECES = 1000
 WAITS_S = (0.5, 30.0)
 """Before the second attempt to connect, and at most; each wait doubles the one before."""
 
-Connect = Callable[[], InputContainer]
+Connect = Callable[[], AbstractContextManager[InputContainer]]
 
 
 @dataclass(frozen=True, slots=True)

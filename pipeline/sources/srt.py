@@ -1,0 +1,40 @@
+"""`srt://host:port`, or `srt://:port?mode=listener`: MPEG-TS by SRT."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from av.container import InputContainer
+
+from pipeline import srt
+from pipeline.errors import SourceInvalid, SourceLost, SourceSilent
+from pipeline.opening import open_pipe, shown
+from pipeline.sources import Source, SourceOptions
+from pipeline.sources._feed import SILENT_S
+from pipeline.sources._live import LiveSource
+from pipeline.sources.live import EVERY
+
+
+def create(text: str, options: SourceOptions) -> Source:
+    """The stream `text`. SourceInvalid where SRT is not to be had."""
+    if why := srt.lacks():
+        raise SourceInvalid(f"{shown(text)}: {why}")
+    if not text.isprintable() or "://" not in text:
+        raise SourceInvalid(f"{shown(text)}: write it like srt://host:9000?passphrase=...")
+    return LiveSource(text, options, partial(connect, text))
+
+
+@contextmanager
+def connect(text: str) -> Iterator[InputContainer]:
+    """Open it for live reading. Its ffmpeg does not say why it fails."""
+    with srt.receiving(text, SILENT_S) as pipe:
+        try:
+            container = open_pipe(pipe, text, EVERY)
+        except SourceSilent:
+            raise
+        except (SourceInvalid, SourceLost):
+            raise SourceLost(
+                f"{shown(text)} cannot be reached: is the sender running, the passphrase right?"
+            ) from None
+        with container:
+            yield container

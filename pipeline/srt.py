@@ -1,0 +1,91 @@
+"""SRT by the system's ffmpeg command: the FFmpeg inside PyAV has none. What is secret in an address
+reaches it by a pipe or a file that nobody else can read, for its command line anyone can."""
+
+import os
+import select
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import IO
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+ENDING_S = 5.0
+COMMAND = "ffmpeg"
+SECRETS = {"passphrase", "streamid"}
+IN = ("-probesize", "500000", "-analyzeduration", "500000", "-fflags", "nobuffer")
+COPY = ("-c", "copy", "-f", "mpegts", "-flush_packets", "1")
+
+
+@cache
+def lacks() -> str:
+    """What is missing here for SRT, and the way out; "" where nothing is."""
+    path = shutil.which(COMMAND)
+    if path is None:
+        return "SRT needs the ffmpeg command: install it (apt install ffmpeg, brew install ffmpeg)"
+    listed = subprocess.run([path, "-hide_banner", "-protocols"], capture_output=True, text=True)
+    if "srt" not in listed.stdout.split():
+        return "the ffmpeg command on this machine was built without SRT: install one that has it"
+    return ""
+
+
+class Pipe:
+    """The stream as it comes, for PyAV; TimeoutError when nothing does."""
+
+    def __init__(self, file: IO[bytes], silent_s: float) -> None:
+        self._file, self._silent_s = file, silent_s
+
+    def read(self, most: int) -> bytes:
+        """At least one byte; none at the end."""
+        if not select.select([self._file], [], [], self._silent_s)[0]:
+            raise TimeoutError
+        return os.read(self._file.fileno(), most)
+
+
+@contextmanager
+def receiving(text: str, silent_s: float) -> Iterator[Pipe]:
+    """What comes from the address, as MPEG-TS."""
+    script = "ffconcat version 1.0\nfile '" + text.replace("'", r"'\''") + "'\n"
+    opened = ("-protocol_whitelist", "pipe,srt,udp", "-f", "concat", "-safe", "0", "-i", "pipe:0")
+    command = [COMMAND, "-v", "quiet", *IN, *opened, *COPY, "pipe:1"]
+    child = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert child.stdin
+    assert child.stdout
+    try:
+        child.stdin.write(script.encode())
+        child.stdin.close()
+        yield Pipe(child.stdout, silent_s)
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+@contextmanager
+def sending(text: str) -> Iterator[IO[bytes]]:
+    """Takes MPEG-TS and sends it to the address; BrokenPipeError when that ends."""
+    parts = urlsplit(text)
+    asked = parse_qsl(parts.query)
+    plain = parts._replace(query=urlencode([(k, v) for k, v in asked if k not in SECRETS]))
+    with tempfile.NamedTemporaryFile("w", suffix=".ffpreset") as preset:
+        preset.writelines(f"{key}={value}\n" for key, value in asked if key in SECRETS)
+        preset.flush()
+        secret = ("-fpre", preset.name) if set(dict(asked)) & SECRETS else ()
+        command = [COMMAND, "-v", "quiet", *IN, "-f", "mpegts", "-i", "pipe:0", *COPY, *secret]
+        child = subprocess.Popen(
+            [*command, plain.geturl()], bufsize=0, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert child.stdin
+        try:
+            yield child.stdin
+            child.stdin.close()
+            child.wait(ENDING_S)
+        finally:
+            child.kill()
+            child.wait()
+            with suppress(OSError):
+                child.stdin.close()

@@ -1,0 +1,105 @@
+"""SRT in and out, with the system's ffmpeg on either side."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+import pytest
+from test_hls import started
+from test_outputs import LIVE, frames
+
+from pipeline import srt
+from pipeline.errors import SinkError, SourceInvalid, SourceLost
+from pipeline.sinks import open_sink, prepare
+from pipeline.sources import open_source
+
+needed = pytest.mark.skipif(bool(srt.lacks()), reason=srt.lacks() or "SRT is there")
+
+
+@contextmanager
+def ffmpeg(*words: str, calls: int = 3) -> Iterator[subprocess.Popen[bytes]]:
+    """As a listener it ends with its caller; it is started again, as a server would go on."""
+    again = ["sh", "-c", 'for _ in $CALLS; do ffmpeg -v quiet -nostdin -y "$@"; done', "sh", *words]
+    environment = {**os.environ, "CALLS": "again " * calls}
+    with subprocess.Popen(again, env=environment, start_new_session=True) as running:
+        time.sleep(0.7)
+        yield running
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def commands(besides: subprocess.Popen[bytes]) -> str:
+    """The command lines of the processes that this one started, and of theirs."""
+    ours = {*started()} - {besides.pid, *started(str(besides.pid))}
+    return str([Path(f"/proc/{pid}/cmdline").read_bytes() for pid in ours])
+
+
+@needed
+def test_it_is_received_and_the_passphrase_is_seen_by_nobody() -> None:
+    address = f"srt://127.0.0.1:{free_port()}"
+    scene = "-re -f lavfi -i testsrc=size=160x96:rate=25 -f lavfi -i sine=sample_rate=48000"
+    coded = "-c:v libx264 -tune zerolatency -g 12 -c:a aac -f mpegts"
+    to = f"{address}?mode=listener&passphrase=a-long-word"
+    with ffmpeg(*scene.split(), *coded.split(), to) as sender:
+        with open_source(f"{address}?passphrase=a-long-word&latency=200000") as source:
+            assert source.info.live
+            assert source.info.sounds
+            found = []
+            for frame in source.frames():
+                assert "a-long" not in commands(sender)
+                found += [frame] if frame else []
+                if len(found) > 20:
+                    break
+        assert found[-1].pixels.shape == (96, 160, 3)
+        assert any(frame.heard for frame in found)
+
+
+@needed
+def test_it_is_sent_with_a_passphrase(tmp_path: Path) -> None:
+    address, out = f"srt://127.0.0.1:{free_port()}", tmp_path / "got.ts"
+    with ffmpeg(
+        "-i",
+        f"{address}?mode=listener&passphrase=a-long-word",
+        "-c",
+        "copy",
+        "-t",
+        "60",
+        str(out),
+        calls=1,
+    ) as receiver:
+        with open_sink(f"{address}?passphrase=a-long-word", LIVE) as sink:
+            for frame in frames(120):
+                sink.write(frame)
+            assert "a-long" not in commands(receiver)
+            sink.finish()
+        receiver.wait(15)
+    with av.open(str(out)) as media:
+        assert len(list(media.decode(video=0))) > 20
+
+
+@needed
+def test_nobody_there_is_said_without_the_passphrase() -> None:
+    with pytest.raises(SourceLost, match=r"^srt://127.0.0.1:\d+ cannot be reached"):
+        open_source(f"srt://127.0.0.1:{free_port()}?passphrase=a-long-word")
+
+
+def test_without_ffmpeg_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.srt.COMMAND", "no-such-ffmpeg")
+    srt.lacks.cache_clear()
+    with pytest.raises(SourceInvalid, match="install it"):
+        open_source("srt://127.0.0.1:9")
+    with pytest.raises(SinkError, match="install it"):
+        prepare("srt://127.0.0.1:9")
+    srt.lacks.cache_clear()
