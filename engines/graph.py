@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from onnxscript.optimizer import optimize
 from torch import Tensor, nn
 
 from engines.pytorch import LUMA
@@ -133,4 +134,6 @@ def trace(
             output_names=outputs,
             dynamic_shapes=shapes,
         )
+    # Parts of weights stand in the graph as such: unasked the larger ones are cut out at each run.
+    optimize(program.model, input_size_limit=1 << 20)
     program.save(path, external_data=False)

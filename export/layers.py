@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,7 +10,8 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
-from torch import Tensor, nn
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from engines.graph import FrameSide
 from models.styles import Code
@@ -47,23 +49,31 @@ def in_torch(
     model: nn.Module, code: Code, frame: NDArray[np.uint8]
 ) -> list[tuple[str, NDArray[np.float32]]]:
     """Name and output of each convolution, in the order in which they are called."""
-    seen: list[tuple[str, NDArray[np.float32]]] = []
+    with torch.inference_mode(), Convolutions(model) as convolutions:
+        FrameSide(model)(torch.from_numpy(frame), torch.tensor(1.0), torch.tensor(0.0), code)
+    return convolutions.seen
 
-    def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        def keep(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
-            seen.append((name, output.numpy().copy()))
 
-        return module.register_forward_hook(keep)
+class Convolutions(TorchFunctionMode):
+    """Watches a model's convolutions, those with a part of a module's weight too."""
 
-    convolutions = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Conv2d)]
-    handles = [watch(name, module) for name, module in convolutions]
-    try:
-        with torch.inference_mode():
-            FrameSide(model)(torch.from_numpy(frame), torch.tensor(1.0), torch.tensor(0.0), code)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._names = {
+            weight.untyped_storage().data_ptr(): name.removesuffix(".weight")
+            for name, weight in model.named_parameters()
+        }
+        self.seen: list[tuple[str, NDArray[np.float32]]] = []
+
+    def __torch_function__(
+        self, function: Any, types: Any, arguments: Any = (), words: Any = None
+    ) -> Any:
+        """Called in place of every function of torch."""
+        output = function(*arguments, **(words or {}))
+        if function is torch.conv2d:
+            name = self._names[arguments[1].untyped_storage().data_ptr()]
+            self.seen.append((name, output.numpy().copy()))
+        return output
 
 
 def in_graph(

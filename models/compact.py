@@ -46,22 +46,32 @@ class Stroke(nn.Module):
     """Residual block whose filter responses the style scales and shifts before they are mixed.
 
     What the style gets to choose from is a bank of 3x3 filters: full ones, or `depthwise` ones for
-    each channel.
+    each channel. Several for a channel are computed one after another: side by side, their input
+    would have to be copied, which costs more than filtering it.
     """
 
     def __init__(self, width: int, depthwise: int = 0, norm: bool = True) -> None:
         super().__init__()
-        self.bank, self.norm = max(1, depthwise), norm
+        self.width, self.bank, self.norm = width, max(1, depthwise), norm
+        self.groups = width if depthwise else 1
         self.modulated = width * self.bank
-        groups = self.modulated if depthwise else 1
-        self.spatial = conv3(self.modulated, self.modulated, groups=groups)
+        self.spatial = conv3(self.modulated, self.modulated, groups=self.groups * self.bank)
         self.pointwise = nn.Conv2d(self.modulated, width, 1)
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        response = self.spatial(x if self.bank == 1 else torch.cat([x] * self.bank, 1))
-        if self.norm:
-            response = normalise(response)
-        return x + self.pointwise(F.relu(modulate(response, modulation)))
+        around = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        scale, shift = modulation[..., None, None].to(x.dtype).chunk(2, 1)
+        out = x
+        for i in range(self.bank):
+            own = slice(i * self.width, (i + 1) * self.width)
+            filters, offset = self.spatial.weight[own], self.spatial.bias[own]
+            response = F.conv2d(around, filters, offset, groups=self.groups)
+            if self.norm:
+                response = normalise(response)
+            response = F.relu(response * (1 + scale[:, own]) + shift[:, own])
+            bias = None if i else self.pointwise.bias
+            out = out + F.conv2d(response, self.pointwise.weight[:, own], bias)
+        return out
 
 
 class Encoder(nn.Module):
@@ -153,11 +163,15 @@ class Decoder(nn.Module):
             return x
 
         x = stroke(self.enter(f16), 1)
-        x = stroke(self.join8(torch.cat([enlarge(x), f8], 1)), 2)
-        x = stroke(self.join4(torch.cat([enlarge(x), f4], 1)), 2)
+        x = stroke(join(self.join8, x, f8), 2)
+        x = stroke(join(self.join4, x, f4), 2)
         x = stroke(enlarge(self.leave4(x)), 2)
-        x = F.pixel_shuffle(self.spread(x), 2)
-        gate, detail = x[:, :1].sigmoid(), F.relu(x[:, 1:])
+        # Apart before the shuffle: taking channels of a large picture apart is slow on CPUs.
+        gate, detail = (
+            F.conv2d(x, self.spread.weight[own], self.spread.bias[own])
+            for own in (slice(4), slice(4, None))
+        )
+        gate, detail = F.pixel_shuffle(gate.sigmoid(), 2), F.pixel_shuffle(F.relu(detail), 2)
         return gate * prior + self.paint(torch.cat([detail, prior], 1))
 
 
@@ -287,10 +301,13 @@ def style_moments(code: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     return code["moments.mean"], (code["moments.variance"] + attention.EPS).sqrt()
 
 
-def modulate(x: Tensor, modulation: Tensor) -> Tensor:
-    """Scale channels by 1 + the first half of the modulation (B,2C) and shift by the second."""
-    scale, shift = modulation[..., None, None].to(x.dtype).chunk(2, 1)
-    return x * (1 + scale) + shift
+def join(conv: nn.Conv2d, x: Tensor, finer: Tensor) -> Tensor:
+    """A 1x1 convolution of x, enlarged, beside finer features. Before the enlargement it is the
+    same and costs a quarter."""
+    width = x.shape[1]
+    return enlarge(F.conv2d(x, conv.weight[:, :width])) + F.conv2d(
+        finer, conv.weight[:, width:], conv.bias
+    )
 
 
 def normalise(x: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from export import parity
 from export.__main__ import main
 
 Arrays = dict[str, np.ndarray]
-SIZES = ("--sizes", "64x48", "128x96")
+SIZES = ("--sizes", "64x48", "128x96", "--dynamic")
 
 
 @pytest.fixture(scope="module", params=["onnx", "openvino"])
@@ -98,7 +98,10 @@ def test_planes_of_nv12_go_in_and_come_out_at_the_sizes_named(tmp_path: Path) ->
 )
 def test_lower_precision_paints_nearly_the_same(tmp_path: Path, words: tuple[str, ...]) -> None:
     out = tmp_path / "out"
-    assert main(["compact", "--precision", *words, "-o", str(out), "--sizes", "192x128"]) == 0
+    assert (
+        main(["compact", "--precision", *words, "-o", str(out), "--sizes", "192x128", "--dynamic"])
+        == 0
+    )
     about: dict[str, Any] = json.loads((out / "manifest.json").read_text())
     assert about["precision"] == words[0]
     picture = cv2.imread(str(ROOT / "styles/wave.jpg"), cv2.IMREAD_COLOR_RGB)

@@ -34,6 +34,7 @@ from engines.tensorrt import (
 )
 from export.__main__ import main
 from export.calibration import calibrate, frames_of, rehearsed
+from export.options import ExportOptions
 from export.parity import LEAST_DB as EXPORTED_DB
 from export.parity import difference
 from export.tensorrt import profiles
@@ -134,6 +135,8 @@ def test_the_parser_knows_every_operator(model: str, side: str, precision: str) 
             assert set(node.input[1:]) <= constants
         if node.op_type == "ConstantOfShape":
             assert set(node.input) <= constants
+        if node.op_type == "Conv" and precision == "fp32":
+            assert set(node.input[1:]) <= constants
         if node.op_type == "Resize":
             about = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
             assert about["mode"] in (b"linear", b"nearest")
@@ -239,9 +242,13 @@ def test_a_size_is_run_with_the_profile_made_for_it() -> None:
 
 
 def test_exported_profiles_are_the_padded_sizes() -> None:
-    found = profiles([(1280, 720), (640, 360), (630, 368), (20, 20)])
+    sizes = [(1280, 720), (640, 360), (630, 368), (20, 20)]
+    found = profiles(ExportOptions(sizes=sizes))
     assert [p.best for p in found] == [(720, 1280), (368, 640), (32, 32)]
     assert all(p.least == p.best == p.most for p in found)
+    ranging = profiles(ExportOptions(sizes=sizes, dynamic=True))
+    assert [p.best for p in ranging] == [p.best for p in found]
+    assert all(p.least == (32, 32) and p.most == (720, 1280) for p in ranging)
 
 
 def test_an_engine_is_bound_to_all_that_made_it(cosine: str) -> None:
