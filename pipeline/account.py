@@ -1,13 +1,17 @@
 """Keeps the report of a run from what its stages say."""
 
 import time
+from dataclasses import asdict
 from fractions import Fraction
 
 from pipeline.queues import Ticket
 from pipeline.report import Report
+from pipeline.stabilize import Flicker
 from pipeline.stages import Work
 from pipeline.timings import Timings, cpu_seconds, memory_mib, peak_memory_mib
 
+RECENT = 150
+"""Measures of flicker; with one in four frames, twenty seconds."""
 STAGES = ("Reader", "Stylizer", "Writer")
 
 
@@ -22,6 +26,7 @@ class Account:
         self._said: dict[str, list[str]] = {}
         self._duration = 1 / rate if rate else 0
         self._first_pts: int | None = None
+        self._flickered = 0
         self._began = self._last_s = time.monotonic()
 
     @property
@@ -38,6 +43,8 @@ class Account:
             report.latency.add(seconds)
         for cause, count in work.dropped.items():
             self.dropped(cause, count)
+        if work.flicker:
+            self._flickers(work.flicker)
         if work.memory_mib:
             report.memory_mib[name] = work.memory_mib
             report.peak_memory_mib[name] = work.peak_memory_mib
@@ -47,6 +54,16 @@ class Account:
             self._said[name] = work.notices
             said = [text for texts in self._said.values() for text in texts]
             report.notices = list(dict.fromkeys([*self._own_notices, *said]))
+
+    def _flickers(self, flicker: Flicker) -> None:
+        """The mean of all; in a long run of those of late."""
+        self._flickered = min(self._flickered + 1, RECENT)
+        for of, value in asdict(flicker).items():
+            mean = (self.report.flicker or {}).get(of, 0.0)
+            self.report.flicker = {
+                **(self.report.flicker or {}),
+                of: mean + (value - mean) / self._flickered,
+            }
 
     def dropped(self, cause: str, count: int = 1) -> None:
         """Live frames were left out."""

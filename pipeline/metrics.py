@@ -174,6 +174,12 @@ def machine(report: Report) -> Iterator[Metric]:
         yield gauge("in_time_ratio", "Of the frames, within --max-latency", held["in_time"])
         about = "Of the pixels, how many are painted to hold --max-latency"
         yield gauge("working_size_ratio", about, held["size_ratio"])
+    if report.flicker:
+        about = "Change of paint beyond the content's motion, of 255"
+        flicker = GaugeMetricFamily("stylestream_flicker", about, labels=["of"])
+        for of, value in report.flicker.items():
+            flicker.add_metric([of], value)
+        yield flicker
     memory = GaugeMetricFamily("stylestream_memory_bytes", "Resident size", labels=["process"])
     for name, mib in dict(report.memory_mib).items():
         memory.add_metric([name], mib * MIB)

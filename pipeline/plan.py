@@ -86,6 +86,9 @@ class StreamOptions:
         None, "short side in px; default: the input's own", least=16, most=MAX_SIDE_PX
     )
     preserve_color: bool = option(False, "keep the input's colours, paint only light and strokes")
+    stabilize: bool = option(
+        False, "let paint stick to things: less flicker, at the cost of a little sharpness"
+    )
     start: float | None = option(None, "begin here: seconds or m:s", parse=seconds, metavar="TIME")
     end: float | None = option(None, "end here: seconds or m:s", parse=seconds, metavar="TIME")
     wait_for_source: bool = option(False, "try again while a live input is not there yet")
@@ -192,6 +195,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             wanted_at_first(look),
             options.stylizers,
             inf if options.max_latency is None else options.max_latency,
+            options.stabilize,
             notices,
         )
 

@@ -25,6 +25,8 @@ class Ticket:
     """(width, height) at which it is to be painted, where that is not its own."""
     paint_s: float = 0.0
     """How long that took."""
+    look: tuple[float, ...] = ()
+    """What it was painted with, as numbers that change as much as the look does."""
     heard: tuple[Heard, ...] = field(default=(), repr=False)
     """Of a live source: its sound since the frame before. It goes the way of the frame, and is so
     as late as the picture."""

@@ -37,6 +37,9 @@ class Report:
     """Of live frames: from the arrival of each until the output had taken it."""
     max_latency: dict[str, Any] | None = None
     """What was done to hold a limit of it."""
+    flicker: dict[str, float] | None = None
+    """With --stabilize: how much paint changed from frame to frame beyond the content's own
+    motion, of 255, as `painted` and in the `output`."""
     memory_mib: dict[str, float] = field(default_factory=dict)
     """Resident size of each process when it was last heard of."""
     peak_memory_mib: dict[str, float] = field(default_factory=dict)
@@ -74,6 +77,7 @@ class Report:
                 for p in (0.5, 0.95, 0.99)
                 if self.latency.count
             },
+            **{f"flicker_{of}": round(value, 2) for of, value in (self.flicker or {}).items()},
         }
 
     def as_dict(self) -> dict[str, Any]:
@@ -113,6 +117,9 @@ class Report:
         if self.latency.count:
             times = "/".join(f"{self.latency.percentile_ms(p):.0f}" for p in (0.5, 0.95, 0.99))
             out.append(f"latency in ms, from arrival to output, p50/p95/p99: {times}")
+        if self.flicker:
+            said = "flicker, of 255: {painted:.1f} as painted, {output:.1f} after --stabilize"
+            out.append(said.format(**self.flicker))
         if self.max_latency and self.max_latency["in_time"] is not None:
             held = self.max_latency
             out.append(

@@ -63,6 +63,7 @@ class Plan:
     stylizers: int = 1
     max_latency_s: float = inf
     """Of live frames, from arrival to output."""
+    stabilize: bool = False
     notices: list[str] = field(default_factory=list)
 
 
@@ -129,7 +130,8 @@ class Pipeline:
         each = max(least, min(POOL_BYTES // (2 * frame_bytes), MOST_IN_CALL * (AHEAD * n + 4)))
         if self._live:  # what lies in queues is late
             each = least
-        beside = each if any(map(shows_input, self._plan.sinks)) else 0
+        plan = self._plan
+        beside = each if plan.stabilize or any(map(shows_input, plan.sinks)) else 0
         self._pool = FramePool.create(2 * each + beside, info.height, info.width, beside)
         self._ledger = Ledger(each, self._live)
         self._batch = max(1, min(MOST_IN_CALL, each // least))
@@ -143,7 +145,10 @@ class Pipeline:
         # Asked at each start, so that a new writer knows how far things are.
         self._writer = Supervised(
             Writer,
-            lambda: (pool, plan.sinks, plan.info, self._sink_options(), self._ledger.written),
+            lambda: (
+                *(pool, plan.sinks, plan.info, self._sink_options(), self._ledger.written),
+                plan.stabilize,
+            ),
         )
         self._stages = [self._reader, *self._stylizers, self._writer]
 

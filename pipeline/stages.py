@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import cv2
@@ -28,6 +28,7 @@ from pipeline.pool import FramePool, PoolHandle
 from pipeline.queues import Ticket
 from pipeline.sinks import SinkOptions, open_sinks
 from pipeline.sources import SourceOptions, open_source
+from pipeline.stabilize import Flicker, Stabilizer
 from pipeline.timeline import Timeline
 from pipeline.timings import cpu_seconds, memory_mib, peak_memory_mib
 
@@ -54,6 +55,8 @@ class Work:
     asked: list[Change] = field(default_factory=list)
     """Writer: what someone who watches asked to be changed."""
     memory_mib: float = field(default_factory=memory_mib)
+    flicker: Flicker | None = None
+    """Writer: measured with one of these frames."""
     peak_memory_mib: float = field(default_factory=peak_memory_mib)
     cpu_s: float = field(default_factory=cpu_seconds)
 
@@ -242,8 +245,13 @@ class Stylizer(Stage):
                 if beside:
                     np.copyto(self._pool[slot + beside], self._pool[ticket.slot])
                 seconds.append((time.perf_counter() - began) / len(group))
-                moved[place] = replace(moved[place], paint_s=seconds[-1])
+                look = self._looks(ticket.time_s)
+                moved[place] = replace(moved[place], paint_s=seconds[-1], look=look)
         return Work(moved, seconds, notices=list(self._notices))
+
+    def _looks(self, time_s: float) -> tuple[float, ...]:
+        shares = chain.from_iterable(self._layers.at(time_s))
+        return (self._look.strength, float(self._look.keep_color), *shares)
 
     def _alike(self, tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
         """Runs of tickets that one call of the engine can paint: of one mix, of its batch size."""
@@ -278,9 +286,11 @@ class Writer(Stage):
         info: StreamInfo,
         options: SinkOptions,
         taken: int,
+        stabilize: bool,
     ) -> None:
         """`taken`: frames below it were handed to a writer of this run before."""
         super().__init__(pool)
+        self._stabilizer = Stabilizer() if stabilize else None
         self._asked = (outputs, info, options, taken)
         self._early: dict[int, Ticket] = {}
 
@@ -303,6 +313,9 @@ class Writer(Stage):
             began = time.perf_counter()
             pixels, beside = self._pool[due.slot], self._pool.handle.beside
             before = self._pool[due.slot + beside] if beside else None
+            if self._stabilizer and before is not None:
+                # Here they are in order, however many stylizers there are.
+                pixels = self._stabilizer(before, pixels, (due.epoch, *due.look))
             about = due.index, due.pts, due.time_base, pixels, due.epoch, due.arrived_s
             self._sink.write(Frame(*about, before=before, heard=due.heard))
             seconds.append(time.perf_counter() - began)
@@ -334,6 +347,7 @@ class Writer(Stage):
             list(seconds),
             self._sink.next_index,
             latencies=list(late),
+            flicker=self._stabilizer.take_flicker() if self._stabilizer else None,
             notices=list(self._sink.notices),
             asked=self._sink.take_asked(),
         )
