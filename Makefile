@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test bench
+.PHONY: setup demo test chaos bench
 
 setup: $(VENV)/.ready
 
@@ -15,6 +15,10 @@ demo: $(VENV)/.ready
 test: $(VENV)/.ready-test
 	@echo "== Running the tests"
 	$(BIN)/python -m pytest
+
+chaos: $(VENV)/.ready-test
+	@echo "== Killing stages, Ray and whole runs at random moments (about twenty minutes)"
+	$(BIN)/python -m pytest -m chaos -s tests
 
 bench: $(VENV)/.ready
 	@echo "== Measuring speed and memory"

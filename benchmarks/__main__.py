@@ -2,12 +2,13 @@
 
 import sys
 
-from benchmarks import attention, engines, memory, stream, transport
+from benchmarks import attention, engines, memory, scale, stream, transport
 
 ALL = {
     "stream": stream.measure,
     "transport": transport.measure,
     "memory": memory.measure,
+    "scale": scale.measure,
     "attention": attention.measure,
     "engines": engines.measure,
 }

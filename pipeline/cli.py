@@ -13,10 +13,10 @@ from pipeline.errors import StreamError
 from pipeline.logs import note, say, speak
 from pipeline.opening import shown
 from pipeline.options import Parser, add_options, build, read_yaml
-from pipeline.plan import StreamOptions, planned
+from pipeline.plan import Plan, StreamOptions, planned
 from pipeline.progress import ProgressView
 from pipeline.report import Progress, Report
-from pipeline.run import Pipeline, Plan
+from pipeline.run import Pipeline
 
 EPILOG = """examples:
   python run_stream.py clip.mp4 --style styles/wave.jpg

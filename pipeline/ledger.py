@@ -23,6 +23,7 @@ class Ledger:
         self.asked = 0  # the next frame to ask the reader for
         self.received = 0  # frames that came from the reader
         self.handed = 0  # frames that were handed to a stylizer
+        self.handed_s = 0.0  # time of the last one
         self.written = 0  # frames that the sink has taken
         self.total: int | None = None
         self._last: tuple[int, int] = (0, 0)  # a frame that is known, and its time stamp
@@ -59,6 +60,7 @@ class Ledger:
         count = min(most, len(self.done), len(self.frames))
         tickets, slots = self.frames.take(count), self.done.take(count)
         self.handed = max(self.handed, tickets[-1].index + 1)
+        self.handed_s = tickets[-1].time_s
         return tickets, slots
 
     def take_painted(

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import inf
 from pathlib import Path
@@ -21,10 +21,9 @@ from pipeline.logs import FORMS
 from pipeline.mask import Mask
 from pipeline.opening import shown
 from pipeline.options import nearest, option
-from pipeline.run import Plan
 from pipeline.sinks import SinkOptions, prepare
 from pipeline.sources import SourceOptions, open_source
-from pipeline.stages import Look
+from pipeline.stages import Look, Stylizer
 from pipeline.style import Style, read_style, split
 from pipeline.timeline import Span, Timeline, seconds
 
@@ -141,6 +140,26 @@ class StreamOptions:
     stylizers: int = option(1, "stylizers side by side", least=1, most=256)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Everything a run needs, checked."""
+
+    source: str
+    source_options: SourceOptions
+    info: StreamInfo
+    look: Look
+    sinks: list[str]
+    sink_options: SinkOptions
+    wanted: Change
+    """The look in words, for outputs that show it."""
+    stylizers: int = 1
+    stylizer: type[Stylizer] = Stylizer
+    max_latency_s: float = inf
+    """Of live frames, from arrival to output."""
+    stabilize: bool = False
+    notices: list[str] = field(default_factory=list)
+
+
 @contextmanager
 def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
     """Check all that can be checked before anything starts; StreamError says what is wrong.
@@ -194,6 +213,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             sink_options,
             wanted_at_first(look),
             options.stylizers,
+            Stylizer,
             inf if options.max_latency is None else options.max_latency,
             options.stabilize,
             notices,

@@ -5,66 +5,40 @@ the indices that reach the output are still 0..n-1, once each, in order.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from math import inf
+from dataclasses import replace
 from types import TracebackType
 
 from pipeline.account import Account
 from pipeline.arrivals import Arrivals
-from pipeline.control import Change
-from pipeline.errors import SourceInvalid, StageFailed
-from pipeline.frame import StreamInfo
+from pipeline.crew import ENDING_S, Crew
+from pipeline.errors import SourceInvalid
 from pipeline.latency import Governor, sizes_for
 from pipeline.ledger import Ledger
 from pipeline.opening import shown
+from pipeline.plan import Plan
 from pipeline.pool import FramePool
 from pipeline.queues import Ticket
 from pipeline.report import Progress, Report
-from pipeline.sinks import SinkOptions, journals, shows_input
-from pipeline.sources import SourceOptions
-from pipeline.stages import Look, Reader, Stylizer, Work, Writer
+from pipeline.sinks import journals, shows_input
+from pipeline.stages import Work
 from pipeline.supervision import (
     CALL_BUDGET_S,
     LONG_BUDGET_S,
-    MOST_FAILURES,
     Call,
-    StageDied,
     Supervised,
     start_ray,
     stop_ray,
-    wait,
 )
 
 POOL_BYTES = 256 << 20
 MOST_IN_CALL = 8
 CALL_S = 0.1
-ENDING_S = 3.0
 DRAIN_S = 2.0
 """Frames that are under way may take so long when the user wants to end."""
 SKIP_S = 0.02
 AHEAD = 2
 POLL_S = 0.2
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything a run needs, checked: see pipeline.plan."""
-
-    source: str
-    source_options: SourceOptions
-    info: StreamInfo
-    look: Look
-    sinks: list[str]
-    sink_options: SinkOptions
-    wanted: Change
-    """The look in words, for outputs that show it."""
-    stylizers: int = 1
-    max_latency_s: float = inf
-    """Of live frames, from arrival to output."""
-    stabilize: bool = False
-    notices: list[str] = field(default_factory=list)
 
 
 class Pipeline:
@@ -75,14 +49,11 @@ class Pipeline:
         outputs = ", ".join(map(shown, plan.sinks))
         self.report = Report(shown(plan.source), outputs, notices=list(plan.notices))
         self._account = Account(self.report, plan.info.rate)
-        self._deaths: Counter[int] = Counter()  # of stylizers, by the frames that they had
         self._live = plan.info.live
         sizes = sizes_for(plan.info.width, plan.info.height)
         self._left_out: list[Ticket] = []  # live frames that came too late, since the last taken
         self._governor = Governor(plan.max_latency_s, sizes)
         self._arrivals = Arrivals(plan.source_options.end_s)
-        self._change: Change | None = None  # the latest, with all pictures that ever came
-        self._now_s = 0.0  # time of the frame that was handed to a stylizer last
         self._polled_s = 0.0
         self._stops: list[float] = []  # when the user asked to end
         self._finished = False
@@ -92,7 +63,8 @@ class Pipeline:
         start_ray()
         try:
             self._make_pool()
-            self._start_stages()
+            handle = self._pool.handle
+            self._crew = Crew(self._plan, handle, self._ledger, self._account)
         except BaseException:
             stop_ray()
             raise
@@ -106,7 +78,7 @@ class Pipeline:
     ) -> None:
         """End all processes. After an error, what was written stays under its temporary name."""
         if not self._finished:
-            self._writer.ask("abandon", ENDING_S)
+            self._crew.writer.ask("abandon", ENDING_S)
         kept = journals(self._plan.sinks)
         if self._finished and not self.report.interrupted:
             for journal in kept:
@@ -136,30 +108,6 @@ class Pipeline:
         self._ledger = Ledger(each, self._live)
         self._batch = max(1, min(MOST_IN_CALL, each // least))
 
-    def _start_stages(self) -> None:
-        plan, pool = self._plan, self._pool.handle
-        self._stylizers = [
-            Supervised(Stylizer, lambda: (pool, plan.look)) for _ in range(plan.stylizers)
-        ]
-        self._reader = Supervised(Reader, lambda: (pool, plan.source, plan.source_options))
-        # Asked at each start, so that a new writer knows how far things are.
-        self._writer = Supervised(
-            Writer,
-            lambda: (
-                *(pool, plan.sinks, plan.info, self._sink_options(), self._ledger.written),
-                plan.stabilize,
-            ),
-        )
-        self._stages = [self._reader, *self._stylizers, self._writer]
-
-    def _sink_options(self) -> SinkOptions:
-        """With what is wanted now."""
-        wanted = self._plan.wanted
-        if self._change:
-            regions = self._change.regions or wanted.regions
-            wanted = replace(self._change, regions=regions, pictures={})
-        return replace(self._plan.sink_options, wanted=wanted)
-
     # -- the loop ------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -170,14 +118,8 @@ class Pipeline:
             self._feed_reader()
             self._feed_stylizers()
             self._feed_writer()
-            ready = wait(self._stages, 0.25)
-            for stage in self._stages:
-                try:
-                    for call, work in stage.collect(ready):
-                        self._take(stage, call, work)
-                except StageDied as death:
-                    self._revive(stage, death.lost)
-                stage.check_silence()
+            for stage, call, work in self._crew.results(0.25):
+                self._take(stage, call, work)
             self._tell()
 
     def _cut_short(self) -> None:
@@ -191,36 +133,35 @@ class Pipeline:
 
     def _feed_reader(self) -> None:
         ledger = self._ledger
-        if self._plan.sink_options.resume and self._writer.outstanding("open"):
+        if self._plan.sink_options.resume and self._crew.writer.outstanding("open"):
             return  # it will say what is there already
         while ledger.total is None and len(ledger.raw) >= self._batch and self._wants_frames():
             start, slots, after = ledger.ask(self._batch)
             # A fresh reader may have to decode its way to the frame.
             budget = CALL_BUDGET_S + start * SKIP_S
             arguments = start, slots, after
-            self._submit(self._reader, "read", *arguments, context=slots, budget_s=budget)
+            self._submit(self._crew.reader, "read", *arguments, context=slots, budget_s=budget)
 
     def _wants_frames(self) -> bool:
         """Files are read ahead; a live frame is fetched when a stylizer is free to paint it and
         the writer has at most one to take before, so that it is the newest."""
-        reading = self._reader.outstanding("read")
+        reading = self._crew.reader.outstanding("read")
         if not self._live:
             return reading < AHEAD
-        free = sum(not s.calls for s in self._stylizers)
-        behind = len(self._ledger.painted) + max(0, self._writer.outstanding("write") - 1)
+        free = sum(not s.calls for s in self._crew.stylizers)
+        behind = len(self._ledger.painted) + max(0, self._crew.writer.outstanding("write") - 1)
         return reading + len(self._ledger.frames) + behind < min(1, free)
 
     def _feed_stylizers(self) -> None:
         ledger = self._ledger
         most = 1 if self._live else AHEAD
         while len(ledger.frames) and len(ledger.done):
-            stylizer = min(self._stylizers, key=lambda s: s.outstanding("stylize"))
+            stylizer = min(self._crew.stylizers, key=lambda s: s.outstanding("stylize"))
             if stylizer.outstanding("stylize") >= most:
                 return
             tickets, slots = ledger.hand_out(self._stylizer_batch())
             now_s, size = time.monotonic(), self._governor.size
             given = [replace(t, handed_s=now_s, size=size) for t in tickets], slots
-            self._now_s = tickets[-1].time_s
             self._submit(stylizer, "stylize", *given, context=given)
 
     def _stylizer_batch(self) -> int:
@@ -231,7 +172,7 @@ class Pipeline:
         return max(1, min(self._batch, int(CALL_S / (timings.total_s / timings.count))))
 
     def _feed_writer(self) -> None:
-        ledger, writer = self._ledger, self._writer
+        ledger, writer = self._ledger, self._crew.writer
         if writer.outstanding("open"):
             return
         while writer.outstanding("write") < AHEAD and len(ledger.painted):
@@ -264,8 +205,7 @@ class Pipeline:
     # -- results -------------------------------------------------------------------------------
 
     def _take(self, stage: Supervised, call: Call, work: Work) -> None:
-        self._note(stage, work)
-        if call.method == "open" and stage is self._writer:
+        if call.method == "open" and stage is self._crew.writer:
             self._go_on_at(work.next_index)
         elif call.method == "read":
             self._take_read(call, work)
@@ -323,21 +263,6 @@ class Pipeline:
         self._ledger.take_written(work.tickets, work.next_index)
         self._account.written(work.tickets, self._ledger.written)
 
-    def _note(self, stage: Supervised, work: Work) -> None:
-        place = self._stages.index(stage)
-        name = f"{stage.name} {place}" if stage in self._stylizers[1:] else stage.name
-        self._account.heard(stage.name, name, work)
-        for change in work.asked:
-            asked = replace(change, at_s=self._now_s)
-            for stylizer in self._stylizers:
-                stylizer.submit("adjust", asked)
-            before = self._change or asked
-            self._change = replace(
-                asked,
-                regions=asked.regions or before.regions,
-                pictures=before.pictures | asked.pictures,
-            )
-
     def _tell(self) -> None:
         ledger = self._ledger
         total = ledger.total if ledger.total is not None else self._plan.info.frames
@@ -345,22 +270,3 @@ class Pipeline:
         waiting = {name: (len(queue), queue.capacity) for name, queue in queues.items()}
         times = self.report.media_s, self._account.elapsed_s
         self._on_progress(Progress(ledger.written, total, *times, self.report, waiting))
-
-    # -- when something dies ---------------------------------------------------------------------
-
-    def _revive(self, stage: Supervised, lost: list[Call]) -> None:
-        self._account.restarted(stage.name)
-        for call in lost:
-            if call.method == "read":
-                self._ledger.raw.give(call.context)
-            elif call.method == "stylize":
-                self._ledger.take_back(call.generation, call.context)
-                self._deaths.update(ticket.index for ticket in call.context[0])
-        index, times = next(iter(self._deaths.most_common(1)), (0, 0))
-        if times >= MOST_FAILURES:
-            raise StageFailed(f"Stylizers died {times} times with frame {index} in their hands")
-        if stage is self._reader:
-            self._ledger.reread()
-        stage.start()
-        if self._change and stage in self._stylizers:
-            stage.submit("adjust", self._change)

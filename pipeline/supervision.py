@@ -74,6 +74,13 @@ def stop_ray() -> None:
     ray.shutdown()
 
 
+def ray_is_whole() -> bool:
+    """Whether all processes of our own Ray live. Without its node process actors answer on for some
+    seconds, and none can be started."""
+    node = getattr(ray._private.worker, "_global_node", None)
+    return node is None or not node.dead_processes()
+
+
 class StageDied(Exception):
     """An actor's process is gone; `lost` are the calls that it took with it."""
 

@@ -102,7 +102,9 @@ class FileSink:
         self.abandon()
 
     def _whole_parts(self) -> dict[Path, int]:
-        """Part file of a killed sink -> the frames in it that count: whole chunks only."""
+        """Part file of a killed sink -> the frames in it that count: whole chunks only, because the
+        rest comes again; of a live source, which sends nothing again, every frame."""
+        unit = 1 if self._info.live else self._recipe.chunk
         found = list(parts_of(self._final).items()) if self._container.restarts else []
         owned: dict[Path, int] = {}
         due = 0
@@ -111,7 +113,7 @@ class FileSink:
                 break
             last = number + 1 == len(found)
             count = readable_packets(path) if last else found[number + 1][0] - first
-            owned[path] = count // self._recipe.chunk * self._recipe.chunk
+            owned[path] = count // unit * unit
             due += owned[path]
         return {path: count for path, count in owned.items() if count}
 

@@ -1,0 +1,123 @@
+"""The stages of a run: started, listened to, and started again when they die."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pipeline.account import Account
+from pipeline.control import Change
+from pipeline.errors import StageFailed
+from pipeline.ledger import Ledger
+from pipeline.plan import Plan
+from pipeline.pool import PoolHandle
+from pipeline.sinks import SinkOptions
+from pipeline.stages import Reader, Work, Writer
+from pipeline.supervision import (
+    MOST_FAILURES,
+    Call,
+    StageDied,
+    Supervised,
+    ray_is_whole,
+    start_ray,
+    stop_ray,
+    wait,
+)
+
+ENDING_S = 3.0
+
+
+class Crew:
+    """Reader, stylizers and writer of one plan, who share a pool."""
+
+    def __init__(self, plan: Plan, pool: PoolHandle, ledger: Ledger, account: Account) -> None:
+        """Start them all."""
+        self._plan, self._ledger, self._account = plan, ledger, account
+        self._change: Change | None = None  # the latest, with all pictures that ever came
+        self._deaths: Counter[int] = Counter()  # of stylizers, by the frames that they had
+        self._ray_died_at = -1  # frames that were written then
+        self.stylizers = [
+            Supervised(plan.stylizer, lambda: (pool, plan.look)) for _ in range(plan.stylizers)
+        ]
+        self.reader = Supervised(Reader, lambda: (pool, plan.source, plan.source_options))
+        # Asked at each start, so that a new writer knows how far things are.
+        self.writer = Supervised(
+            Writer,
+            lambda: (
+                *(pool, plan.sinks, plan.info, self._sink_options(), ledger.written),
+                plan.stabilize,
+            ),
+        )
+        self._stages = [self.reader, *self.stylizers, self.writer]
+
+    def results(self, limit_s: float) -> Iterator[tuple[Supervised, Call, Work]]:
+        """What has been done, waiting up to `limit_s` for the first of it. Raises the error of a
+        stage; who died or is silent is started again."""
+        ready = wait(self._stages, limit_s)
+        if not ray_is_whole():
+            self._restart_ray()
+            return
+        for stage in self._stages:
+            try:
+                for call, work in stage.collect(ready):
+                    self._account.heard(stage.name, self._name_of(stage), work)
+                    for change in work.asked:
+                        self._pass_on(change)
+                    yield stage, call, work
+            except StageDied as death:
+                self._account.restarted(stage.name)
+                self._revive(stage, death.lost)
+            stage.check_silence()
+
+    def _name_of(self, stage: Supervised) -> str:
+        """Tells stylizers apart."""
+        later = stage in self.stylizers[1:]
+        return f"{stage.name} {self._stages.index(stage)}" if later else stage.name
+
+    def _pass_on(self, change: Change) -> None:
+        """To all stylizers, those of later included."""
+        asked = replace(change, at_s=self._ledger.handed_s)
+        for stylizer in self.stylizers:
+            stylizer.submit("adjust", asked)
+        before = self._change or asked
+        self._change = replace(
+            asked,
+            regions=asked.regions or before.regions,
+            pictures=before.pictures | asked.pictures,
+        )
+
+    def _sink_options(self) -> SinkOptions:
+        """With what is wanted now."""
+        wanted = self._plan.wanted
+        if self._change:
+            regions = self._change.regions or wanted.regions
+            wanted = replace(self._change, regions=regions, pictures={})
+        return replace(self._plan.sink_options, wanted=wanted)
+
+    def _restart_ray(self) -> None:
+        """Ray itself lost a process: everything opens anew, the output goes on behind what is
+        whole of it."""
+        if self._ray_died_at == self._ledger.written:
+            raise StageFailed("Ray died twice without one frame in between: see its logs")
+        self._ray_died_at = self._ledger.written
+        self._account.restarted("Ray")
+        self.writer.ask("abandon", ENDING_S)
+        stop_ray()
+        start_ray()
+        for stage in self._stages:
+            self._revive(stage, list(stage.calls.values()))
+
+    def _revive(self, stage: Supervised, lost: list[Call]) -> None:
+        for call in lost:
+            if call.method == "read":
+                self._ledger.raw.give(call.context)
+            elif call.method == "stylize":
+                self._ledger.take_back(call.generation, call.context)
+                self._deaths.update(ticket.index for ticket in call.context[0])
+        index, times = next(iter(self._deaths.most_common(1)), (0, 0))
+        if times >= MOST_FAILURES:
+            raise StageFailed(f"Stylizers died {times} times with frame {index} in their hands")
+        if stage is self.reader:
+            self._ledger.reread()
+        stage.start()
+        if self._change and stage in self.stylizers:
+            stage.submit("adjust", self._change)
