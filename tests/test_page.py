@@ -16,6 +16,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from io import BytesIO
 from itertools import pairwise
@@ -45,7 +46,13 @@ TICK = Fraction(1, 90_000)
 class Served:
     """A page of its own; frames are red, what they were painted from is green."""
 
-    def __init__(self, folder: Path, host: str = "127.0.0.1", token: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        host: str = "127.0.0.1",
+        token: str | None = None,
+        size: tuple[int, int] = (64, 48),
+    ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.token = token
@@ -59,7 +66,7 @@ class Served:
         text = f"web:{host}:{self.port}"
         prepare(text, options)
         self.asked: list[Change] = []
-        self.sink = open_sink(text, INFO, options)
+        self.sink = open_sink(text, replace(INFO, width=size[0], height=size[1]), options)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._feed)
         self.sink.__enter__()
@@ -117,7 +124,7 @@ class Served:
         return self.asked[-1]
 
 
-def wait(ready: Callable[[], Any], limit_s: float = 30) -> None:
+def wait(ready: Callable[[], Any], limit_s: float = 60) -> None:
     until = time.monotonic() + limit_s
     while not ready():
         assert time.monotonic() < until, "it did not come to be in time"

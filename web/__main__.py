@@ -17,6 +17,7 @@ from pipeline.sinks.web import HEAD
 from web.api import application
 from web.guard import Guard
 from web.page import Page
+from web.webrtc import Connections
 
 
 def main(frames: BinaryIO) -> int:
@@ -39,7 +40,9 @@ async def serve(about: dict[str, Any], frames: BinaryIO) -> None:
     loop = asyncio.get_running_loop()
     page = Page(loop, ask, about)
     guard = Guard(about["host"], about["port"], about["token"])
-    runner = web.AppRunner(application(page, guard), shutdown_timeout=0.5, access_log=None)
+    connections = Connections(page.screen, about["host"])
+    server = application(page, guard, connections)
+    runner = web.AppRunner(server, shutdown_timeout=0.5, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, about["host"], about["port"]).start()
     print("connected", flush=True)
@@ -52,6 +55,7 @@ async def serve(about: dict[str, Any], frames: BinaryIO) -> None:
 
     threading.Thread(target=take, daemon=True).start()
     await ended.wait()
+    await connections.close()
     await asyncio.to_thread(page.close)
     await runner.cleanup()
 

@@ -10,8 +10,9 @@ from aiohttp import WSMsgType, web
 
 from web.guard import Guard, harden
 from web.page import Page
-from web.screen import encoded
+from web.screen import Crowded, encoded
 from web.shelf import checked
+from web.webrtc import Connections
 
 HERE = Path(__file__).parent
 MOST_UPLOAD = 20 << 20
@@ -19,15 +20,15 @@ MOST_WORDS = 64 << 10
 FIGURES_S = 1.0
 
 
-def application(page: Page, guard: Guard) -> web.Application:
+def application(page: Page, guard: Guard, connections: Connections) -> web.Application:
     """The server of one page."""
-    api = Api(page, guard)
+    api = Api(page, guard, connections)
     app = web.Application(middlewares=[guard.middleware], client_max_size=MOST_UPLOAD)
     app.on_response_prepare.append(harden)
     app.add_routes(
         [
             web.get("/", api.home),
-            web.get("/{file:page\\.(?:css|js)|icon\\.svg}", api.asset),
+            web.get("/{file:(?:page|video|brush)\\.js|page\\.css|icon\\.svg}", api.asset),
             web.post("/sign_in", api.sign_in),
             web.get("/video", api.video),
             web.get("/frame.png", api.frame),
@@ -35,6 +36,7 @@ def application(page: Page, guard: Guard) -> web.Application:
             web.get("/api", api.state),
             web.post("/api", api.change),
             web.get("/api/live", api.live),
+            web.post("/api/offer", api.offer),
             web.post("/api/looks", api.add_look),
             web.delete("/api/looks/{name}", api.remove_look),
             web.get("/looks/{name}", api.look),
@@ -52,8 +54,8 @@ def application(page: Page, guard: Guard) -> web.Application:
 class Api:
     """What each request does."""
 
-    def __init__(self, page: Page, guard: Guard) -> None:
-        self._page, self._guard = page, guard
+    def __init__(self, page: Page, guard: Guard, connections: Connections) -> None:
+        self._page, self._guard, self._connections = page, guard, connections
         self._decoding = asyncio.Semaphore(1)
 
     # -- to look at ----------------------------------------------------------------------------
@@ -109,9 +111,7 @@ class Api:
 
     async def change(self, request: web.Request) -> web.Response:
         """A change, which comes back as the state that it leads to."""
-        if (request.content_length or 0) > MOST_WORDS:
-            raise web.HTTPRequestEntityTooLarge(MOST_WORDS, request.content_length or 0)
-        self._page.change(json.loads(await request.read()))
+        self._page.change(json.loads(await self._words(request)))
         return web.json_response(self._page.state())
 
     async def live(self, request: web.Request) -> web.StreamResponse:
@@ -140,6 +140,15 @@ class Api:
                 telling.cancel()
         return socket
 
+    async def offer(self, request: web.Request) -> web.Response:
+        """A browser that wants to watch by WebRTC; it gets an answer."""
+        if self._page.screen.is_full:
+            raise Crowded
+        words = json.loads(await self._words(request))
+        if not isinstance(words, dict):
+            raise ValueError("an offer is a JSON object")
+        return web.json_response(await self._connections.answer(words, wants_input(request)))
+
     async def add_look(self, request: web.Request) -> web.Response:
         """A picture, for its look."""
         name = request.query.get("name", "picture")
@@ -155,7 +164,8 @@ class Api:
         found = self._page.shelf.looks.get(request.match_info["name"])
         if found is None:
             raise web.HTTPNotFound
-        return web.Response(body=found.thumb, content_type="image/jpeg")
+        body = await asyncio.to_thread(lambda: found.thumb)
+        return web.Response(body=body, content_type="image/jpeg")
 
     async def add_region(self, request: web.Request) -> web.Response:
         """A mask, for a region of its own."""
@@ -190,6 +200,12 @@ class Api:
         if done is None:
             raise ValueError("nothing is being recorded")
         return web.json_response(done)
+
+    async def _words(self, request: web.Request) -> bytes:
+        data = await request.read()
+        if len(data) > MOST_WORDS:
+            raise web.HTTPRequestEntityTooLarge(MOST_WORDS, len(data))
+        return data
 
     async def _picture(self, request: web.Request) -> Any:
         data = await request.read()

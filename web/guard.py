@@ -20,7 +20,7 @@ MARK = "X-Stylestream"
 WRONG_TOKEN_S = 0.5
 """How long a wrong token waits for its answer."""
 SIGN_IN = (Path(__file__).parent / "sign_in.html").read_text(encoding="utf-8")
-OPEN = {"/page.css", "/sign_in"}
+OPEN = {"/page.css", "/icon.svg", "/sign_in"}
 """What is served to everyone: the way in, and its looks."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; "

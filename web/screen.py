@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import cv2
@@ -52,10 +52,15 @@ class Screen:
         came, self._came = self._came, asyncio.Event()
         came.set()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody else may watch."""
+        return self._watchers >= MOST_WATCHERS
+
     @contextmanager
     def watched(self, beside: bool) -> Iterator[None]:
         """While someone watches, with the input beside it or without. Crowded: too many do."""
-        if self._watchers >= MOST_WATCHERS:
+        if self.is_full:
             raise Crowded
         self._watchers += 1
         self._compare(beside)
@@ -71,9 +76,10 @@ class Screen:
         if before != (self._comparing > 0):
             self._want_input(not before)
 
-    async def next(self) -> None:
-        """Until another frame is to be seen."""
-        await self._came.wait()
+    async def next(self, limit_s: float | None = None) -> None:
+        """Until another frame is to be seen, or `limit_s` is over."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._came.wait(), limit_s)
 
     def picture(self, beside: bool, most_px: int = 0) -> Pixels:
         """The newest frame; with the input at its left when that is asked for."""

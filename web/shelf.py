@@ -2,6 +2,7 @@
 
 import tempfile
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 
@@ -28,9 +29,14 @@ class Look:
 
     name: str
     path: Path
-    thumb: bytes
     own: bool
     """Handed in on the page, so that it can be taken away again."""
+
+    @cached_property
+    def thumb(self) -> bytes:
+        """Its picture, small."""
+        is_code = self.path.suffix == codes.SUFFIX
+        return thumbnail(GREY if is_code else pictures.decode(self.path.read_bytes())[0])
 
 
 class Shelf:
@@ -52,9 +58,7 @@ class Shelf:
             if path.resolve() in known or not path.exists():
                 continue
             known.add(path.resolve())
-            is_code = path.suffix == codes.SUFFIX
-            pixels = GREY if is_code else pictures.decode(path.read_bytes())[0]
-            self._put(path.stem, path, pixels, False)
+            self._put(path.stem, path, False)
 
     def name_of(self, path: str) -> str | None:
         """The look whose picture lies there."""
@@ -66,7 +70,7 @@ class Shelf:
             raise ValueError(f"{MOST_LOOKS} looks are the most: take one of yours away")
         if min(pixels.shape[:2]) < LEAST_SIDE_PX:
             raise ValueError(f"the picture is too small: at least {LEAST_SIDE_PX} px a side")
-        return self._put(name, self.keep(pixels), pixels, True)
+        return self._put(name, self.keep(pixels), True)
 
     def keep(self, pixels: Pixels) -> Path:
         """What was decoded, as a file: nothing else of what came in is ever read again."""
@@ -81,12 +85,12 @@ class Shelf:
             raise ValueError("only looks that were handed in here can be taken away")
         self.looks.pop(name).path.unlink(missing_ok=True)
 
-    def _put(self, name: str, path: Path, pixels: Pixels, own: bool) -> Look:
+    def _put(self, name: str, path: Path, own: bool) -> Look:
         plain = "".join(c for c in name if c.isalnum() or c in "-_ ")[:40].strip() or "picture"
         name, number = plain, 2
         while name in self.looks:
             name, number = f"{plain} {number}", number + 1
-        self.looks[name] = Look(name, path, thumbnail(pixels), own)
+        self.looks[name] = Look(name, path, own)
         return self.looks[name]
 
 

@@ -32,7 +32,6 @@ SIZE = struct.Struct("<I")
 """After the pixels, for a process that is told to hear: the bytes of all pieces of sound, each of
 which is a HEADER, a SIZE and its samples."""
 MOST_PIECES = 1000
-CONNECT_S = 10.0
 STALLED_S = 5.0
 """Longest time that a frame may take to be handed over."""
 ENDING_S = 5.0
@@ -53,6 +52,8 @@ class Relay(ABC):
     """Whether the process takes sound."""
     module: str
     """What the process runs, for `python -m`."""
+    connect_s = 10.0
+    """Longest time until it says `connected`."""
 
     def __init__(self, name: str, info: StreamInfo) -> None:
         self.next_index = 0
@@ -180,7 +181,7 @@ class Relay(ABC):
         said = b""
         try:
             self._put(child, json.dumps(self._about()).encode() + b"\n")
-            if not select.select([child.stdout], [], [], CONNECT_S)[0]:
+            if not select.select([child.stdout], [], [], self.connect_s)[0]:
                 raise SinkError(f"{self._name} does not answer")
             said = child.stdout.readline()
             if said.strip() != b"connected":

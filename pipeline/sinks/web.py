@@ -89,6 +89,7 @@ class WebSink(Relay):
     """Hands frames to the page, and on what is asked there."""
 
     module = "web"
+    connect_s = 60.0  # it imports much, beside stages that do so too
 
     def __init__(self, text: str, info: StreamInfo, options: SinkOptions) -> None:
         super().__init__(text, info)
