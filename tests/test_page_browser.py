@@ -144,7 +144,7 @@ def test_a_browser_signs_in(tmp_path_factory: pytest.TempPathFactory) -> None:
         async with browser() as tab:
             await tab.open(f"http://127.0.0.1:{guarded.port}/")
             await tab.run("token.value = 'wrong'; document.forms[0].requestSubmit()")
-            await tab.until("document.body.innerText.includes('not the token')")
+            await tab.until("document.body?.innerText.includes('not the token')")
             await tab.run(f"token.value = '{TOKEN}'; document.forms[0].requestSubmit()")
             assert await tab.until("document.body?.dataset.video") == "webrtc"
             assert "token" not in str(await tab.run("location.href"))
