@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test chaos bench
+.PHONY: setup demo test chaos fuzz bench
 
 setup: $(VENV)/.ready
 
@@ -19,6 +19,10 @@ test: $(VENV)/.ready-test
 chaos: $(VENV)/.ready-test
 	@echo "== Killing stages, Ray and whole runs at random moments (about twenty minutes)"
 	$(BIN)/python -m pytest -m chaos -s tests
+
+fuzz: $(VENV)/.ready-test
+	@echo "== Trying 100,000 damaged files; those that fail are saved in tests/cases"
+	$(BIN)/python -m tests.fuzzing --count 100000
 
 bench: $(VENV)/.ready
 	@echo "== Measuring speed and memory"

@@ -26,6 +26,7 @@ from pipeline.sources import Source, SourceOptions, scaled
 from pipeline.sources._upright import turn_of, upright
 from pipeline.timing import MICROSECOND, Clock, resampled, ticks, zero_of
 
+THREADS = 2
 _DEFAULT_RATE = Fraction(25)
 _DEMUX_RETRIES = 100
 _DAMAGE = (FFmpegError, IndexError, ValueError)
@@ -63,7 +64,7 @@ def _decoded(
 ) -> Iterator[VideoFrame]:
     """Every picture; with `faults` damage is counted on one thread, without it is raised."""
     stream.thread_type = "AUTO"
-    stream.thread_count = 1 if faults else 2
+    stream.thread_count = 1 if faults else THREADS
     failures = 0
     while failures < _DEMUX_RETRIES:
         try:
