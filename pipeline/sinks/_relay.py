@@ -16,9 +16,12 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Iterator
 from fractions import Fraction
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
+
+import numpy as np
 
 from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
@@ -38,6 +41,13 @@ ENDING_S = 5.0
 WAITS_S = (0.5, 30.0)
 REPEAT_S = 0.5
 """After so long without a new frame the last one goes again."""
+
+
+def pictures_of(frames: BinaryIO, width: int, height: int) -> Iterator[Pixels]:
+    """In a process: the pictures that it is handed, without their times, until the end."""
+    size = width * height * 3
+    while len(frames.read(HEADER.size)) == HEADER.size and len(data := frames.read(size)) == size:
+        yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
 class Relay(ABC):
