@@ -77,7 +77,8 @@ class StreamOptions:
         [],
         "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// srt:// "
         "udp:// tcp://, a playlist (FOLDER/live.m3u8), web: (a live page; web:ADDRESS:PORT), "
-        "window:, camera: (a virtual one) or null:; several at a time; default: INPUT_STYLE.mp4 beside the input",
+        "window:, camera: (a virtual one) or null:; several at a time; "
+        "default: INPUT_STYLE.mp4 beside the input",
         metavar="OUTPUT",
     )
     strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)

@@ -158,7 +158,7 @@ def test_twenty_restarts_are_twenty_recoveries(tmp_path: Path) -> None:
     )
 
     def seen() -> int:
-        assert run.poll() is None
+        assert run.poll() is None, run.communicate()
         return len(list(pictures.glob("*.png"))) if pictures.is_dir() else 0
 
     waits = sorted(restarted(port, 21, seen))
