@@ -72,6 +72,20 @@ class Stabilizer:
         self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._flicker: Flicker | None = None
 
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that the next frame depends on."""
+        before = self._before
+        if before is None:
+            return {}
+        pictures = {"content": before.content, "painted": before.painted, "output": before.output}
+        return {**pictures, "look": np.array(before.look, float)}
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on behind the frame that `state` is of."""
+        content, painted, output = (state[name] for name in ("content", "painted", "output"))
+        look = [float(x) for x in state["look"]]
+        self._before = _Before(content, small(content), painted, output, look)
+
     def take_flicker(self) -> Flicker | None:
         """What was measured since the last call; None: nothing."""
         flicker, self._flicker = self._flicker, None

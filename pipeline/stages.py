@@ -26,7 +26,7 @@ from pipeline.layers import Layers, Shares
 from pipeline.mask import Mask
 from pipeline.pool import FramePool, PoolHandle
 from pipeline.queues import Ticket
-from pipeline.sinks import SinkOptions, open_sinks
+from pipeline.sinks import SinkOptions, journals, open_sinks
 from pipeline.sources import SourceOptions, open_source
 from pipeline.stabilize import Flicker, Stabilizer
 from pipeline.timeline import Timeline
@@ -292,12 +292,20 @@ class Writer(Stage):
         super().__init__(pool)
         self._stabilizer = Stabilizer() if stabilize else None
         self._asked = (outputs, info, options, taken)
+        self._said: list[str] = []
         self._early: dict[int, Ticket] = {}
 
     def open(self) -> Work:
         """Open the output; `next_index` says from where frames must be delivered (again)."""
+        outputs, _, options, _ = self._asked
         self._sink = open_sinks(*self._asked)
         self._sink.__enter__()
+        self._journal = next(iter(journals(outputs) if options.job else []), None)
+        if self._journal and self._stabilizer and (at := self._sink.next_index):
+            if (state := self._journal.kept(at)) is not None:
+                self._stabilizer.restore(state)
+            else:
+                self._said.append(f"stabilizing began anew at frame {at}")
         return self._report()
 
     def write(self, tickets: Sequence[Ticket]) -> Work:
@@ -318,6 +326,8 @@ class Writer(Stage):
                 pixels = self._stabilizer(before, pixels, (due.epoch, *due.look))
             about = due.index, due.pts, due.time_base, pixels, due.epoch, due.arrived_s
             self._sink.write(Frame(*about, before=before, heard=due.heard))
+            if self._journal and self._stabilizer and (due.index + 1) % self._sink.piece == 0:
+                self._journal.keep(due.index + 1, self._stabilizer.state())
             seconds.append(time.perf_counter() - began)
             if due.arrived_s is not None:
                 latencies.append(time.monotonic() - due.arrived_s)
@@ -348,6 +358,6 @@ class Writer(Stage):
             self._sink.next_index,
             latencies=list(late),
             flicker=self._stabilizer.take_flicker() if self._stabilizer else None,
-            notices=list(self._sink.notices),
+            notices=[*self._said, *self._sink.notices],
             asked=self._sink.take_asked(),
         )

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +20,12 @@ from test_sinks import packets, times
 from pipeline.errors import ConfigError, SinkError
 from pipeline.job import Job, job_of
 from pipeline.plan import StreamOptions
+from pipeline.pool import FramePool
+from pipeline.queues import Ticket
 from pipeline.sinks import SinkOptions, journals, open_sink, prepare
+from pipeline.sinks._journal import Journal
 from pipeline.sources import SourceOptions, open_source
+from pipeline.stages import Writer
 from tests import media
 
 SCENE = "test:size=320x180,rate=30,frames=600"
@@ -226,3 +231,40 @@ def test_seeking_leads_to_the_same_frames(
             assert all(
                 np.array_equal(a.pixels, b.pixels) for a, b in zip(again, calm[start:], strict=True)
             )
+
+
+def stabilized(out: Path, kills: Sequence[int]) -> list[np.ndarray]:
+    """Flickering frames through writers that stabilize, of which some are left dead -> pixels."""
+    options = SinkOptions("ffv1", resume=True, job=job())
+    with open_source(SMALL) as source:
+        frames = list(source.frames())
+        info = source.info
+    pool = FramePool.create(2, info.height, info.width, 1)
+    noise = np.random.default_rng(2)
+    painted = [f.pixels ^ noise.integers(0, 8, f.pixels.shape, np.uint8) for f in frames]
+    prepare(str(out), options)
+    for stop in (*kills, 100):
+        writer = Writer(pool.handle, [str(out)], info, options, 0, True)
+        begin = writer.open().next_index
+        for frame in frames[begin:stop]:
+            pool[0][:], pool[1][:] = painted[frame.index], frame.pixels
+            writer.write([Ticket(frame.index, frame.pts, frame.time_base, 0)])
+        writer.abandon() if stop < 100 else writer.finish()
+    pool.close()
+    with open_source(str(out)) as source:
+        return [frame.pixels for frame in source.frames()]
+
+
+def test_what_stabilizing_remembers_is_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = stabilized(tmp_path / "calm.mkv", [])
+    hurt = stabilized(tmp_path / "hurt.mkv", [65, 97])
+    assert len(calm) == 100
+    assert all(np.array_equal(a, b) for a, b in zip(calm, hurt, strict=True))
+    for name in ("calm.mkv", "hurt.mkv"):
+        journals([str(tmp_path / name)])[0].remove()
+    assert sorted(os.listdir(tmp_path)) == ["calm.mkv", "hurt.mkv"]
+    monkeypatch.setattr(Journal, "kept", lambda *_: None)
+    lost = stabilized(tmp_path / "lost.mkv", [65])
+    assert not all(np.array_equal(a, b) for a, b in zip(calm, lost, strict=True))

@@ -51,6 +51,11 @@ class Sink(Protocol):
         ...
 
     @property
+    def piece(self) -> int:
+        """A new sink goes on at a multiple of so many frames, where anything is kept."""
+        ...
+
+    @property
     def notices(self) -> list[str]:
         """What the user should know, one line each."""
         ...

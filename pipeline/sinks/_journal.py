@@ -4,15 +4,22 @@ One JSON object a line, only ever appended to, each line forced to the disk befo
 A last line that was torn by a power cut counts as not written.
 """
 
+import glob
 import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.job import Job, differences
 from pipeline.sinks._parts import part_path, parts_of
+
+STATES = 3
+"""So many restart points back a writer that died may have to go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +104,43 @@ class Journal:
             if "part" in line
         ]
 
+    def keep(self, index: int, state: dict[str, Any]) -> None:
+        """What a filter needs to go on at frame `index`; that of the last few is kept."""
+        place = self._state_path(index)
+        torn = place.with_name(f"{place.name}.torn")
+        try:
+            with torn.open("wb") as file:
+                np.savez(file, allow_pickle=False, **state)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(torn, place)
+        except OSError as error:
+            torn.unlink(missing_ok=True)
+            raise SinkError(f"{place} cannot be written ({error.strerror})") from None
+        for old in self._states()[:-STATES]:
+            old.unlink(missing_ok=True)
+
+    def kept(self, index: int) -> dict[str, Any] | None:
+        """What was kept for frame `index`; None: nothing that can be read."""
+        try:
+            with np.load(self._state_path(index), allow_pickle=False) as state:
+                return dict(state)
+        except (OSError, ValueError, EOFError, KeyError, BadZipFile):
+            return None
+
+    def _state_path(self, index: int) -> Path:
+        return self.path.with_name(f"{self.path.name}-{index:09d}")
+
+    def _states(self) -> list[Path]:
+        """Oldest first."""
+        name = glob.escape(self.path.name)
+        return sorted(self.path.parent.glob(f"{name}-*"))
+
     def remove(self) -> None:
         """The job is done."""
         self.path.unlink(missing_ok=True)
+        for path in self._states():
+            path.unlink(missing_ok=True)
 
     def _lines(self) -> list[dict[str, Any]]:
         if not self.path.exists():

@@ -58,6 +58,7 @@ class Relay(ABC):
     """
 
     keeps = False
+    piece = 1
     hears = False
     """Whether the process takes sound."""
     module: str

@@ -1,6 +1,7 @@
 """Several outputs of one stream: each takes every frame, and one that fails stops no other."""
 
 from contextlib import suppress
+from math import gcd
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ class Tee:
 
     def __init__(self, sinks: list[Sink]) -> None:
         self.keeps = any(sink.keeps for sink in sinks)
+        self.piece = gcd(*(sink.piece for sink in sinks if sink.keeps)) or 1
         self._sinks, self._lost = sinks, list[SinkError]()
         self._said: list[str] = []
         self.next_index = self._first_wanted()

@@ -90,6 +90,11 @@ class FileSink:
         self._piece_pts: int | None = None
         self._last_pts: int | None = None
 
+    @property
+    def piece(self) -> int:
+        """A chunk: it is encoded whole or not at all."""
+        return self._recipe.chunk
+
     def __enter__(self) -> Self:
         return self
 

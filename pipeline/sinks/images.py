@@ -96,6 +96,7 @@ class ImagesSink:
     """Writes each frame under a hidden name, then renames it."""
 
     keeps = True
+    piece = 1
 
     def __init__(self, pattern: str, options: SinkOptions) -> None:
         self.notices: list[str] = []

@@ -21,6 +21,7 @@ class NullSink:
     """Counts frames and keeps the order."""
 
     keeps = False
+    piece = 1
 
     def __init__(self) -> None:
         self.next_index = 0
