@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test chaos fuzz bench
+.PHONY: setup demo test chaos fuzz bench lock audit
 
 setup: $(VENV)/.ready
 
@@ -24,6 +24,17 @@ fuzz: $(VENV)/.ready-test
 	@echo "== Trying 100,000 damaged files; those that fail are saved in tests/cases"
 	$(BIN)/python -m tests.fuzzing --count 100000
 
+# The versions that are tested: run in an environment that holds nothing else.
+lock: $(VENV)/.ready-test
+	$(INSTALL) -e ".[test,check]"
+	(head -1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu//') > .constraints
+	mv .constraints constraints.txt
+
+# Needs pypi.org itself: a mirror has no advisories, and then this fails.
+audit: $(VENV)/.ready-test
+	$(INSTALL) "pip-audit>=2.9,<3"
+	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip -r constraints.txt
+
 bench: $(VENV)/.ready
 	@echo "== Measuring speed and memory"
 	$(BIN)/python -m benchmarks
@@ -39,7 +50,7 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 	$(INSTALL) -e .
 	@touch $@
 
-$(VENV)/.ready-test: pyproject.toml | $(VENV)/bin/python
+$(VENV)/.ready-test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "== Installing packages with those for the tests (once, about two minutes)"
-	$(INSTALL) -e ".[test]"
+	$(INSTALL) -c constraints.txt -e ".[test]"
 	@touch $@ $(VENV)/.ready
