@@ -2,10 +2,11 @@
 
 import sys
 
-from benchmarks import attention, engines, memory, scale, stream, transport
+from benchmarks import attention, engines, latency, memory, scale, stream, transport
 
 ALL = {
     "stream": stream.measure,
+    "latency": latency.measure,
     "transport": transport.measure,
     "memory": memory.measure,
     "scale": scale.measure,

@@ -1,12 +1,15 @@
 """What the program says, on standard error: lines for people, or one JSON object on each line."""
 
+import io
 import json
 import logging
+import re
 import sys
 from datetime import UTC, datetime
 from typing import Any
 
 FORMS = ("text", "json")
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 Facts = dict[str, Any]
 LOG = logging.getLogger("stylestream")
 PREFIXES = {logging.WARNING: "note: ", logging.ERROR: "error: "}
@@ -31,6 +34,15 @@ class Json(logging.Formatter):
         return json.dumps(about | getattr(record, "facts", {}))
 
 
+class Printed(io.TextIOBase):
+    """A standard output whose lines are said as notes: Ray prints some."""
+
+    def write(self, text: str) -> int:
+        for line in filter(None, map(str.strip, text.splitlines())):
+            note(COLOUR.sub("", line))
+        return len(text)
+
+
 def speak(form: str) -> None:
     """From now on in one of FORMS."""
     handler = logging.StreamHandler(sys.stderr)
@@ -40,6 +52,7 @@ def speak(form: str) -> None:
     if form == "json":  # what libraries warn of would be lines of another kind
         logging.captureWarnings(True)
         logging.getLogger("py.warnings").handlers = [handler]
+        sys.stdout = Printed()
 
 
 def say(text: str, level: int = logging.INFO, facts: Facts | None = None) -> None:

@@ -1,6 +1,7 @@
 """How a running stream is watched: figures for Prometheus, health, lines for programs."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import live
 import pytest
 from conftest import ROOT, Run
 from prometheus_client.parser import text_string_to_metric_families
+from test_kills import children
 
 from pipeline.timings import Timings
 
@@ -37,7 +39,8 @@ class Watched:
         source = f"http://me:{WORD}@127.0.0.1:{self.camera.server_port}/video?key={WORD}"
         own = ("--model", "identity", "-o", "null:", "--metrics", self.port, "--log", "json")
         command = [sys.executable, ROOT / "run_stream.py", source, *own, *words]
-        self.process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
+        outs = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen([*map(str, command)], **outs, text=True)
 
     def get(self, path: str, **headers: str) -> tuple[int, str]:
         """Status and body; 0 while nobody answers (Ray holds the program while it starts)."""
@@ -65,13 +68,13 @@ class Watched:
         until = time.monotonic() + limit_s
         while not ready():
             assert time.monotonic() < until
-            assert self.process.poll() is None, self.process.communicate()[1]
+            assert self.process.poll() is None, self.process.communicate()[0]
             time.sleep(0.1)
 
     def end(self) -> list[dict[str, Any]]:
         """What it said, once it has ended."""
         self.process.send_signal(signal.SIGINT)
-        said = self.process.communicate(timeout=60)[1]
+        said = self.process.communicate(timeout=60)[0]
         assert WORD not in said
         return [json.loads(line) for line in said.splitlines()]
 
@@ -126,6 +129,10 @@ def test_health_is_about_frames_and_every_line_is_json(watched: Watched) -> None
     again = live.start(watched.camera.server_port)
     watched.wait(lambda: watched.get("/health")[0] == 200)
     assert watched.figures()["stylestream_reconnects_total"] == 1
+    for pid in children(watched.process.pid, "ray::Stylizer"):
+        os.kill(pid, signal.SIGKILL)
+    restarts = "stylestream_restarts_total Stylizer"
+    watched.wait(lambda: watched.figures().get(restarts) == 1)
     lines = watched.end()
     again.stop()
     assert all({"time", "level", "message"} <= line.keys() for line in lines)
