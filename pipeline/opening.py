@@ -96,7 +96,9 @@ def scheme_of(text: str) -> str:
 def shown(text: str) -> str:
     """`text` as it may be printed: no user, no password, no query, no stream key."""
     if "://" not in text or scheme_of(text) == "file":
-        return text
+        # Someone may have left the scheme out.
+        is_address = re.match(r"(//)?[^/@]*:.*@", text) and not Path(text).exists()
+        return re.split(r"[?#]", text.rpartition("@")[2])[0] if is_address else text
     scheme, _, rest = text.partition("://")
     rest = re.split(r"[?#]", _split_user(rest)[1])[0]
     host, _, path = rest.partition("/")
@@ -177,17 +179,17 @@ def network_error(name: str, error: Exception) -> SourceError | None:
 
 def _local(text: str) -> str:
     """A path as the one spelling that FFmpeg takes for nothing but a file."""
-    path = Path(text.removeprefix("file:"))
+    path, name = Path(text.removeprefix("file:")), shown(text)
     if not path.exists():
-        raise SourceMissing(f"{text} does not exist; check the spelling of the path")
+        raise SourceMissing(f"{name} does not exist; check the spelling of the path")
     if path.is_dir():
-        raise SourceInvalid(f"{text} is a folder; give a video file, or a folder of pictures")
+        raise SourceInvalid(f"{name} is a folder; give a video file, or a folder of pictures")
     if not path.is_file():
-        raise SourceInvalid(f"{text} is no file but a device or a pipe, which cannot be read twice")
+        raise SourceInvalid(f"{name} is no file but a device or a pipe, which cannot be read twice")
     if not os.access(path, os.R_OK):
-        raise SourceInvalid(f"{text} may not be read: check its permissions")
+        raise SourceInvalid(f"{name} may not be read: check its permissions")
     if path.stat().st_size == 0:
-        raise SourceInvalid(f"{text} is empty (0 bytes); copy or download it again")
+        raise SourceInvalid(f"{name} is empty (0 bytes); copy or download it again")
     return "file:" + os.path.abspath(path)
 
 
@@ -202,7 +204,7 @@ def open_media(
     scheme = scheme_of(text) or "file"
     if timeout_s is None and scheme != "file":
         timeout_s = NETWORK_S
-    if scheme not in PROTOCOLS or (scheme != "file" and not urlsplit(text).netloc):
+    if scheme not in PROTOCOLS or (scheme != "file" and not urlsplit(quoted(text)).netloc):
         raise SourceInvalid(
             f"{shown(text)}: no such kind of input; known are {', '.join(PROTOCOLS)}"
         )

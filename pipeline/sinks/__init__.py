@@ -10,12 +10,12 @@ from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
 from pipeline.job import Job
+from pipeline.opening import shown
 
 if TYPE_CHECKING:
     from pipeline.sinks._journal import Journal
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
-_NETWORK = {"rtsp", "rtmp", "rtmps", "srt", "udp", "tcp", "http", "https"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +137,16 @@ def journals(texts: list[str]) -> "list[Journal]":
 def _module(text: str) -> _Kind:
     kind = _kind_of(text)
     if kind not in kinds():
-        raise SinkError(f"{text.split(':')[0]}: no such kind of output; known are {kinds()}")
+        raise SinkError(f"{shown(text)}: no such kind of output; known are {kinds()}")
     return cast(_Kind, import_module(f"pipeline.sinks.{kind}"))
 
 
 def _kind_of(text: str) -> str:
     scheme, colon, _ = text.partition(":")
+    if "://" in text:
+        return "live"
     if colon and len(scheme) > 1 and scheme.isalnum():
-        return "live" if scheme.lower() in _NETWORK else scheme.lower()
+        return scheme.lower()
     path = Path(text)
     if path.suffix.lower() == ".m3u8":
         return "hls"

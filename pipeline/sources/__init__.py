@@ -11,6 +11,7 @@ from typing import Protocol, Self, cast
 from pipeline.errors import SourceInvalid
 from pipeline.frame import Frame, StreamInfo
 from pipeline.limits import MAX_PIXELS, MAX_SIDE_PX, MIN_SIDE_PX, fits
+from pipeline.opening import shown
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 _NETWORK = {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp"}
@@ -74,7 +75,7 @@ def open_source(text: str, options: SourceOptions | None = None) -> Source:
     """The source that `text` names, opened. Raises SourceInvalid or SourceLost."""
     kind = _kind_of(text)
     if kind not in kinds():
-        raise SourceInvalid(f"{text.split(':')[0]}: no such kind of input; known are {kinds()}")
+        raise SourceInvalid(f"{shown(text)}: no such kind of input; known are {kinds()}")
     module = cast(_Kind, import_module(f"pipeline.sources.{kind}"))
     return module.create(text, options or SourceOptions())
 

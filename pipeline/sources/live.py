@@ -1,7 +1,6 @@
 """Network streams: rtsp, rtmp, http, udp, tcp, playlists. Films over http are read as files."""
 
 from functools import partial
-from urllib.parse import urlsplit
 
 from av.container import InputContainer
 
@@ -26,7 +25,7 @@ OF_SCHEME = {
 def create(text: str, options: SourceOptions) -> Source:
     """The stream `text`, or the film that it turns out to be."""
     scheme = scheme_of(text)
-    if scheme in ("http", "https") and urlsplit(text).path.lower().endswith(".m3u8"):
+    if scheme in ("http", "https") and shown(text).lower().endswith(".m3u8"):
         raise SourceInvalid(
             f"{shown(text)} is a playlist, which may lead to any other address: "
             f"write hls+{scheme}://... to follow it"
