@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.choice import is_known
-from pipeline.errors import StreamError
+from pipeline.errors import ConfigError, StreamError
 from pipeline.logs import note, say, speak
 from pipeline.opening import shown
 from pipeline.options import Parser, add_options, build, read_yaml
@@ -31,7 +31,20 @@ INTERRUPTED = 130
 
 
 def parse(arguments: list[str]) -> tuple[str, StreamOptions]:
-    """Words of the command line -> input and options; a config file lies beneath them."""
+    """Words of the command line -> input and options."""
+    return chosen(asked(arguments))
+
+
+def chosen(words: dict[str, Any]) -> tuple[str, StreamOptions]:
+    """Options by name -> input and options. ConfigError: there is no input, or one is wrong."""
+    if words.get("input") is None:
+        raise ConfigError("no input: name a video, a camera or a stream (see --help)")
+    others = {name: value for name, value in words.items() if name != "input"}
+    return str(words["input"]), build(StreamOptions, others)
+
+
+def asked(arguments: list[str]) -> dict[str, Any]:
+    """Words of the command line -> options by name; a config file lies beneath them."""
     parser = Parser(
         prog="run_stream.py",
         description="Turn a video into a moving painting in the look of any picture.",
@@ -41,18 +54,23 @@ def parse(arguments: list[str]) -> tuple[str, StreamOptions]:
     )
     parser.add_argument(
         "input",
+        nargs="?",
+        default=argparse.SUPPRESS,
         help="video file, folder or pattern of pictures, rtsp:// "
         "rtmp:// srt:// http:// hls+http:// udp:// tcp://, webcam:0, or test:",
     )
     parser.add_argument(
         "-o", dest="output", action="append", default=argparse.SUPPRESS, help=argparse.SUPPRESS
     )
-    parser.add_argument("--config", type=Path, help="YAML file with any of these options")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="YAML file with any of these options; several streams at once with `streams:`",
+    )
     add_options(parser, StreamOptions)
-    given = vars(parser.parse_args(arguments))
-    source, config = str(given.pop("input")), given.pop("config")
-    below: dict[str, Any] = read_yaml(config) if config else {}
-    return source, build(StreamOptions, below, given)
+    given: dict[str, Any] = vars(parser.parse_args(arguments))
+    config = given.pop("config")
+    return (read_yaml(config) if config else {}) | given
 
 
 def main(arguments: list[str]) -> int:
@@ -63,7 +81,12 @@ def main(arguments: list[str]) -> int:
             from pipeline import doctor
 
             return doctor.main()
-        source, options = parse(arguments)
+        words = asked(arguments)
+        if "streams" in words:
+            from pipeline.streams import run_streams
+
+            return run_streams(words)
+        source, options = chosen(words)
         speak(options.log)
         with planned(source, options) as plan:
             outputs = ", ".join(map(shown, plan.sinks))

@@ -139,6 +139,9 @@ class StreamOptions:
         "auto", "what runs the model; auto: the fastest that paints the same", choices=KINDS
     )
     stylizers: int = option(1, "stylizers side by side", least=1, most=256)
+    threads: int | None = option(
+        None, "processor threads that paint, shared by the stylizers; default: all", least=1
+    )
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,7 @@ def make_look(options: StreamOptions, styles: list[Style]) -> Look:
         options.mask,
         options.strength,
         options.preserve_color,
-        max(1, (os.cpu_count() or 1) // options.stylizers),
+        max(1, (options.threads or os.cpu_count() or 1) // options.stylizers),
         options.engine,
     )
 
