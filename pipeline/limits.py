@@ -11,7 +11,8 @@ MAX_STREAMS = 64
 """Tracks of a file: films have a few dozen with their subtitles."""
 MAX_RATE = 1000
 """Frames a second."""
-MAX_SOUND_HZ = 192_000
+MIN_SOUND_HZ, MAX_SOUND_HZ = 2_000, 192_000
+"""Slower sound grows without end when it is brought to a usual rate."""
 MAX_CHANNELS = 64
 MAX_GAP_S = 3600
 """Between two frames, where it would be filled with repeated ones."""
@@ -20,6 +21,11 @@ MAX_GAP_S = 3600
 def fits(width: int, height: int) -> bool:
     """Whether a picture of this size may be read, or be made of one."""
     return width * height <= MAX_PIXELS and max(width, height) <= MAX_SIDE_PX
+
+
+def hears(rate_hz: int, channels: int) -> bool:
+    """Whether sound of this kind may be decoded and copied."""
+    return MIN_SOUND_HZ <= rate_hz <= MAX_SOUND_HZ and 1 <= channels <= MAX_CHANNELS
 
 
 def believed(*rates: Fraction | None) -> Fraction | None:

@@ -39,7 +39,7 @@ from pipeline.errors import (
     SourceRefused,
     SourceSilent,
 )
-from pipeline.limits import MAX_PIXELS, MAX_SIDE_PX, MAX_STREAMS, fits
+from pipeline.limits import MAX_PIXELS, MAX_SIDE_PX, MAX_STREAMS, fits, hears
 from pipeline.redirects import landed
 from pipeline.srt import Pipe
 
@@ -310,8 +310,9 @@ def video_of(container: InputContainer, text: str) -> VideoStream:
 
 
 def sound_of(container: InputContainer) -> AudioStream | None:
-    """The first sound stream that can be decoded."""
-    return next((s for s in container.streams.audio if s.codec_context is not None), None)
+    """The first sound stream that can be decoded, within the limits."""
+    known = (s for s in container.streams.audio if s.codec_context is not None)
+    return next((s for s in known if hears(s.codec_context.sample_rate, s.channels)), None)
 
 
 def check_size(width: int, height: int, text: str) -> None:

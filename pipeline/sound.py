@@ -18,6 +18,7 @@ from av.stream import Stream
 
 from pipeline.errors import SourceError
 from pipeline.frame import StreamInfo
+from pipeline.limits import hears
 from pipeline.opening import open_media
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -62,6 +63,8 @@ class _Track:
         assert isinstance(self.target, AudioStream)
         for frame in packet.decode():
             assert isinstance(frame, AudioFrame)
+            if not hears(frame.sample_rate, frame.layout.nb_channels):
+                raise ValueError("sound beyond the limits")
             if frame.pts is not None:
                 frame.pts -= self._shift
             yield from self.target.encode(frame)
@@ -110,6 +113,10 @@ class Sound:
         kind = "sound" if stream.type == "audio" else "subtitles"
         if stream.codec_context is None:
             self._note(f"{kind} track {stream.index}: unknown codec, left out")
+            return
+        if isinstance(stream, AudioStream) and not hears(stream.rate, stream.channels):
+            about = f"{stream.rate} Hz, {stream.channels} channels"
+            self._note(f"sound track {stream.index} ({about}) is beyond the limits, left out")
             return
         name = stream.codec_context.codec.canonical_name
         fits = self._fits(stream)

@@ -10,13 +10,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from conftest import ROOT
 
 from pipeline.errors import SourceError, StreamError
+from pipeline.sinks import open_sink
 from pipeline.sources import open_source
 from tests import bombs, media
 
@@ -261,3 +265,23 @@ def refused() -> Callable[..., StreamError]:
         return caught.value
 
     return ask
+
+
+def test_sound_beyond_the_limits_is_left_out(tmp_path: Path) -> None:
+    clip = tmp_path / "a.mkv"
+    with av.open(str(clip), "w") as out:
+        video = out.add_stream("ffv1", rate=Fraction(25))
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound = out.add_stream("pcm_s16le", rate=384_000)
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 38_400), np.int16), "s16", "mono")
+        samples.sample_rate, samples.pts = 384_000, 0
+        out.mux([*video.encode(av.VideoFrame(64, 48, "yuv420p")), *video.encode(None)])
+        out.mux([*sound.encode(samples), *sound.encode(None)])
+    target = tmp_path / "b.mkv"
+    with open_source(str(clip)) as source, open_sink(str(target), source.info) as sink:
+        for frame in source.frames():
+            sink.write(frame)
+        sink.finish()
+        assert any("384000 Hz" in text for text in sink.notices)
+    with av.open(str(target)) as written:
+        assert not written.streams.audio

@@ -13,6 +13,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from pipeline.frame import SOUND_HZ
+from pipeline.limits import hears
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Ear:
             return
 
     def _add(self, frame: AudioFrame, arrived_s: float) -> None:
+        if not hears(frame.sample_rate, frame.layout.nb_channels):
+            return
         kind = frame.format.name, frame.layout.name, frame.sample_rate
         if self._resampler is None or kind != self._kind:
             self._kind = kind
