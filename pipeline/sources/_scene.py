@@ -34,7 +34,7 @@ class LiveScene:
         )
         self.notices: list[str] = []
         self.damage: str | None = None
-        self.dropped = {"newer": 0}
+        self._dropped = 0
         self._began: float | None = None
         self._last = -1
 
@@ -49,6 +49,11 @@ class LiveScene:
     ) -> None:
         self._scene.__exit__(kind, error, trace)
 
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Pictures so far that nobody took in time."""
+        return {"newer": self._dropped}
+
     def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame | None]:
         """The newest picture each time, waiting for the next one where it was taken before."""
         began = self._began = self._began or time.monotonic()
@@ -59,7 +64,7 @@ class LiveScene:
                 return
             due_s = began + float(number / self._rate)
             time.sleep(max(0.0, due_s - time.monotonic()))
-            self.dropped["newer"] += number - self._last - 1
+            self._dropped += number - self._last - 1
             self._last = number
             picture = self._scene.draw(number)
             blocks.draw_time(picture, time.time() + due_s - time.monotonic())
