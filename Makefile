@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: setup demo test chaos fuzz bench lock audit
+.PHONY: setup demo test chaos fuzz soak bench lock audit
 
 setup: $(VENV)/.ready
 
@@ -34,6 +34,10 @@ lock: $(VENV)/.ready-test
 audit: $(VENV)/.ready-test
 	$(INSTALL) "pip-audit>=2.9,<3"
 	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip -r constraints.txt
+
+soak: $(VENV)/.ready-test
+	@echo "== As many frames as a day of video has, small and fast (about 40 minutes)"
+	$(BIN)/python -m benchmarks.soak
 
 bench: $(VENV)/.ready
 	@echo "== Measuring speed and memory"

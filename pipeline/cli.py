@@ -5,11 +5,13 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engines.choice import is_known
 from pipeline.errors import ConfigError, StreamError
+from pipeline.films import Film, films_of, table
 from pipeline.logs import note, say, speak
 from pipeline.opening import shown
 from pipeline.options import Parser, add_options, build, read_yaml
@@ -56,7 +58,7 @@ def asked(arguments: list[str]) -> dict[str, Any]:
         "input",
         nargs="?",
         default=argparse.SUPPRESS,
-        help="video file, folder or pattern of pictures, rtsp:// "
+        help="video file, folder of films, folder or pattern of pictures, rtsp:// "
         "rtmp:// srt:// http:// hls+http:// udp:// tcp://, webcam:0, or test:",
     )
     parser.add_argument(
@@ -88,14 +90,8 @@ def main(arguments: list[str]) -> int:
             return run_streams(words)
         source, options = chosen(words)
         speak(options.log)
-        with planned(source, options) as plan:
-            outputs = ", ".join(map(shown, plan.sinks))
-            size = f"{plan.info.width}x{plan.info.height}"
-            say(f"painting {shown(source)} to {outputs}: {size}")
-            look = plan.look
-            if look.engine == "auto" and not is_known(look.model, look.device, look.threads):
-                say("finding the fastest engine, once for this model: about half a minute")
-            report = execute(plan, options)
+        films = films_of(source, options)
+        return paint_all(films, options) if films else paint(source, options)
     except StreamError as error:
         say(str(error), logging.ERROR, {"exit_code": error.exit_code})
         return error.exit_code
@@ -106,7 +102,39 @@ def main(arguments: list[str]) -> int:
         kind = type(error).__name__
         say(f"unforeseen, please report it: {kind}: {error}", logging.ERROR)
         return StreamError.exit_code
-    return conclude(report)
+
+
+def paint_all(films: list[Film], options: StreamOptions) -> int:
+    """One film after the other; one that fails stops no other. -> the worst exit code."""
+    worst = 0
+    for film in films:
+        if options.resume and film.is_there:
+            film.state = "was there already"
+            continue
+        try:
+            code = paint(str(film.path), replace(options, output=[film.output]))
+            film.state = {0: "done", INTERRUPTED: "interrupted"}.get(code, "damaged, see above")
+        except StreamError as error:
+            code = error.exit_code
+            film.state = f"failed: {error}"
+        worst = max(worst, code)
+        for line in table(films):
+            say(line)
+        if code == INTERRUPTED:
+            break
+    return worst
+
+
+def paint(source: str, options: StreamOptions) -> int:
+    """One input, start to end -> exit code."""
+    with planned(source, options) as plan:
+        outputs = ", ".join(map(shown, plan.sinks))
+        size = f"{plan.info.width}x{plan.info.height}"
+        say(f"painting {shown(source)} to {outputs}: {size}")
+        look = plan.look
+        if look.engine == "auto" and not is_known(look.model, look.device, look.threads):
+            say("finding the fastest engine, once for this model: about half a minute")
+        return conclude(execute(plan, options))
 
 
 def form_of(arguments: list[str]) -> str:

@@ -1,0 +1,62 @@
+"""A folder of films as one job: where each of them goes, and how far they are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import ConfigError
+from pipeline.plan import StreamOptions, default_output
+from pipeline.sinks import journals
+from pipeline.sources import PICTURE_SUFFIXES
+
+SUFFIXES = {
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
+    *(".flv", ".wmv", ".asf", ".ogv", ".3gp", ".mxf", ".vob", ".gif"),
+}
+
+
+@dataclass(slots=True)
+class Film:
+    """One film of the folder."""
+
+    path: Path
+    output: str
+    state: str = "waits"
+
+    @property
+    def is_there(self) -> bool:
+        """Whether an earlier run has completed it."""
+        return Path(self.output).exists() and not any(journals([self.output]))
+
+
+def films_of(source: str, options: StreamOptions) -> list[Film]:
+    """The films of a folder without pictures, by name; none when `source` is something else."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return []
+    files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    if any(p.suffix.lower() in PICTURE_SUFFIXES for p in files):
+        return []
+    outputs = [Path(text) for text in options.output]
+    found = [
+        Film(path, default_output(str(path), options))
+        for path in files
+        if path.suffix.lower() in SUFFIXES and ".part" not in path.name
+    ]
+    if not found or not outputs:
+        made = {Path(film.output) for film in found}  # of an earlier run, beside the films
+        return [film for film in found if film.path not in made]
+    if len(outputs) > 1 or outputs[0].suffix:
+        raise ConfigError("a folder of films goes into one folder: -o painted/")
+    for film in found:
+        film.output = str(outputs[0] / Path(film.output).name)
+    if len({film.output for film in found}) < len(found):
+        raise ConfigError(f"two films of {source} differ only in their suffix: rename one of them")
+    return found
+
+
+def table(films: list[Film]) -> Iterator[str]:
+    """One line for each film."""
+    width = max(len(film.path.name) for film in films)
+    for film in films:
+        yield f"{film.path.name:{width}}  {film.state}"
