@@ -14,6 +14,8 @@ import av
 import pytest
 import rtsp
 from conftest import ROOT
+from test_outputs import LIVE
+from test_outputs import frames as moving
 
 from pipeline.errors import (
     SourceError,
@@ -23,6 +25,7 @@ from pipeline.errors import (
     SourceSilent,
 )
 from pipeline.frame import Frame
+from pipeline.sinks import open_sink
 from pipeline.sources import live, open_source
 
 pytestmark = rtsp.needed
@@ -173,3 +176,17 @@ def test_twenty_restarts_are_twenty_recoveries(tmp_path: Path) -> None:
         times = [frame.time for frame in media.decode(video=0)]
     assert len(times) == about["frames_out"]
     assert times == sorted(set(times))
+
+
+def test_a_stream_is_published_to_a_server(server: rtsp.Server, tmp_path: Path) -> None:
+    got = tmp_path / "got.h264"
+    server.tell(f"record {got}")
+    with open_sink(f"rtsp://127.0.0.1:{server.port}/in", LIVE) as sink:
+        for frame in moving(120):
+            sink.write(frame)
+        sink.finish()
+    with av.open(str(got), format="h264") as media:
+        pictures = list(media.decode(video=0))
+    assert len(pictures) > 10
+    assert (pictures[0].width, pictures[0].height) == (160, 96)
+    assert pictures[0].key_frame
