@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -76,6 +77,7 @@ def _end_of(code: int) -> str:
 def _answer(sender: Connection, folder: str, call: Callable[..., T], arguments: Any) -> None:
     """The child: Ctrl-C is for its parent, which ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.chdir(folder)
     confine(CPU_S)
     outcome: Any
@@ -88,6 +90,14 @@ def _answer(sender: Connection, folder: str, call: Callable[..., T], arguments: 
     except Exception as error:  # noqa: BLE001  the boundary of a process, as of a stage
         outcome = StreamError(f"unforeseen, please report it: {type(error).__name__}: {error}")
     sender.send(outcome)
+
+
+def _end_with_parent() -> None:
+    """A parent that was killed cannot end its children; they may wait for a network."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def confine(cpu_s: int | None = None) -> None:

@@ -4,6 +4,8 @@ die again and again."""
 import ctypes
 import os
 import signal
+import subprocess
+import sys
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -11,7 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
+from test_kills import children, processes
 
 from pipeline import confined as home
 from pipeline import supervision
@@ -75,6 +79,22 @@ def test_a_child_that_hangs_is_ended() -> None:
     with pytest.raises(SourceInvalid, match="longer than"):
         confined("it.mp4", time.sleep, 100, wall_s=0.5)
     assert time.monotonic() - began < 30
+
+
+def test_children_end_with_a_parent_that_is_killed() -> None:
+    call = "import time; from pipeline.confined import confined; confined('it', time.sleep, 100)"
+    parent = subprocess.Popen([sys.executable, "-c", call], cwd=ROOT)
+    until = time.monotonic() + 60
+    while len(held := children(parent.pid)) < 3:  # a server, its child, and what counts resources
+        assert time.monotonic() < until, held
+        time.sleep(0.1)
+    time.sleep(1)
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 30
+    while any(pid in processes() for pid in held):
+        assert time.monotonic() < until, "orphans"
+        time.sleep(0.1)
 
 
 def test_a_plan_decodes_nothing_in_its_own_process(
