@@ -29,7 +29,7 @@ def measure() -> Iterator[Row]:
     limit = matmul_limit()
     yield Row(f"limit: float32 matrix product {MATRIX}x{MATRIX}, GFLOP/s", limit, "")
     found: dict[str, dict[str, float]] = {}
-    for model in models.names():
+    for model in (name for name in models.names() if not models.optimises(name)):
         for width, height in SIZES:
             work = gflop(model, width, height)
             yield Row(f"{model} {width}x{height}, GFLOP a frame", work, "")

@@ -4,11 +4,14 @@ Every engine has `encode_style(picture) -> code`, made once per style, `mix(code
 `engine(frames, code, strength, keep_color) -> frames`, with frames as uint8 RGB (N,H,W,3).
 """
 
+from collections.abc import Generator
 from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+import models
 
 HOMES = {
     "torch": ("pytorch", "TorchEngine"),
@@ -47,6 +50,27 @@ class Engine(Protocol):
         ...
 
 
+class PatientEngine(Engine, Protocol):
+    """An engine whose model paints by optimisation (models.optimises): it takes minutes a frame,
+    and says how far it is."""
+
+    def encode_style(self, style: Frames | Arrays, guide: Frames | None = None) -> Any:
+        """As any engine; `guide` (h,w,3) marks the regions of the picture by colours."""
+        ...
+
+    def paint(
+        self,
+        frame: Frames,
+        code: Any,
+        strength: float,
+        keep_color: bool,
+        guide: Frames | None = None,
+    ) -> Generator[float, None, Frames]:
+        """A frame (H,W,3), which is returned painted once all is done; `guide` marks its regions,
+        as those of the style were marked. Yields the share that is done."""
+        ...
+
+
 def load_engine(
     model: str, device: str = "auto", threads: int | None = None, kind: str = "torch"
 ) -> Engine:
@@ -58,6 +82,12 @@ def load_engine(
         from engines.identity import IdentityEngine
 
         return IdentityEngine()
+    if models.optimises(model):
+        if kind not in ("auto", "torch"):
+            raise ValueError(f"it paints by optimisation, which needs --engine torch, not {kind}")
+        from engines.optimizing import OptimizingEngine
+
+        return OptimizingEngine(model, device, threads)
     if kind == "auto":
         from engines.choice import choose
 

@@ -53,7 +53,8 @@ def known(model: str, device: str, threads: int | None) -> dict[str, Any]:
 def is_known(model: str, device: str, threads: int | None) -> bool:
     """Whether `choose` has nothing to measure: it did, or will have to say why it cannot."""
     try:
-        return model == "identity" or cache.holds(record(model, device, threads))
+        unmeasured = model == "identity" or models.optimises(model)
+        return unmeasured or cache.holds(record(model, device, threads))
     except (OSError, ValueError):
         return True
 

@@ -26,12 +26,16 @@ PARTS = {
     "color",
     "decoder",
     "import_published",
+    "matching",
     "mixing",
+    "oklab",
     "padding",
     "pictures",
     "styles",
     "vgg",
 }
+OPTIMISED = {"nnst": "vgg_narrow"}
+"""Systems that paint by optimisation, and the encoder that ships which is all they need."""
 
 
 def systems() -> list[str]:
@@ -41,7 +45,24 @@ def systems() -> list[str]:
 
 def names() -> list[str]:
     """The trained models that ship, each of which `load` gives."""
-    return sorted(p.stem for p in (FOLDER / "weights").glob("*.safetensors"))
+    return sorted([*OPTIMISED, *(p.stem for p in (FOLDER / "weights").glob("*.safetensors"))])
+
+
+@cache
+def optimises(name: str | Path) -> bool:
+    """Whether a model paints by optimisation: minutes a picture, in torch only, nothing to export.
+
+    ValueError as `load`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(name).suffix:
+        return name in OPTIMISED
+    try:
+        with safe_open(weights_file(name), framework="np") as file:
+            return (file.metadata() or {}).get("model") in OPTIMISED
+    except SafetensorError as error:
+        raise ValueError(f"{name} is not a weights file (.safetensors): {error}") from error
 
 
 def build(system: str, **options: Any) -> nn.Module:
@@ -63,6 +84,10 @@ def load(name: str | Path) -> nn.Module:
     from safetensors import SafetensorError, safe_open
 
     path = weights_file(name)
+    if name in OPTIMISED:
+        model = build(str(name))
+        model.encoder.load(path)
+        return model.eval().requires_grad_(False)
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
@@ -78,9 +103,11 @@ def weights_file(name: str | Path) -> Path:
     """Where the weights of a model lie: of one that ships (or a part that does), or the file."""
     path = Path(name) if Path(name).suffix else FOLDER / "weights" / f"{name}.safetensors"
     if not path.is_file() and not Path(name).suffix:
-        path = path.parent / "parts" / path.name
+        path = path.parent / "parts" / f"{OPTIMISED.get(str(name), name)}.safetensors"
     if not path.is_file():
         raise ValueError(f"no model '{name}': there is {', '.join(names())}, or a weights file")
+    if path.suffix in (".pth", ".pt"):
+        raise ValueError(f"{path} must first become one of ours: python -m models.import_published")
     return path
 
 

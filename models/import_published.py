@@ -1,4 +1,4 @@
-"""The authors' checkpoints of AdaAttN and StyA2K -> one weights file that `models.load` takes.
+"""Published checkpoints (AdaAttN, StyA2K, VGG-16 for NNST) -> one file that `models.load` takes.
 
     python -m models.import_published FILE [FILE ...] -o OUT.safetensors
 
@@ -63,6 +63,9 @@ ENCODER |= {29: "4_1", 32: "4_2", 35: "4_3", 38: "4_4", 42: "5_1"}
 PAINTER = {1: "3_4", 4: "3_3", 7: "3_2", 10: "3_1", 14: "2_2", 17: "2_1", 21: "1_2", 24: "1_1"}
 MERGE = layers({"merge_conv": "decoder.merge"})
 
+SEEN = {0: "1_1", 2: "1_2", 5: "2_1", 7: "2_2", 10: "3_1", 12: "3_2", 14: "3_3"}
+SEEN |= {17: "4_1", 19: "4_2", 21: "4_3"}
+
 VGG = Piece(
     "vgg_normalised.pth",
     layers({"0": "encoder.conv0"} | {f"{i}": f"encoder.conv{n}" for i, n in ENCODER.items()}),
@@ -87,21 +90,29 @@ VIDEO_DECODER = Piece(
     "latest_net_decoder.pth of the video model",
     layers({f"decoder.{i}": f"decoder.conv{n}" for i, n in PAINTER.items()}),
 )
-PIECES = (VGG, LEVEL3, TRANSFORMER, A2K, TRANSFORM, DECODER, VIDEO_DECODER)
+VGG16 = Piece(
+    "torchvision's vgg16-397923af.pth",
+    layers({f"features.{i}": f"encoder.conv{n}" for i, n in SEEN.items()}),
+)
+LARGER = (VGG, VGG16)
+"""Those that go on deeper than what we need of them."""
+PIECES = (VGG, VGG16, LEVEL3, TRANSFORMER, A2K, TRANSFORM, DECODER, VIDEO_DECODER)
+WIDE = {"width": 1.0}
 SYSTEMS = (
     System(
         "AdaAttN",
         "adaattn",
-        {"attention": "softmax", "levels": [3, 4, 5]},
+        {"attention": "softmax", "levels": [3, 4, 5]} | WIDE,
         (VGG, LEVEL3, TRANSFORMER, DECODER),
     ),
     System(
         "AdaAttN for video",
         "adaattn",
-        {"attention": "cosine", "levels": [3]},
+        {"attention": "cosine", "levels": [3]} | WIDE,
         (VGG, LEVEL3, VIDEO_DECODER),
     ),
-    System("StyA2K", "stya2k", {}, (VGG, A2K, TRANSFORM, DECODER)),
+    System("StyA2K", "stya2k", WIDE, (VGG, A2K, TRANSFORM, DECODER)),
+    System("NNST", "nnst", {"features": "vgg16"}, (VGG16,)),
 )
 
 
@@ -126,7 +137,7 @@ def recognise(path: Path, tensors: dict[str, Tensor]) -> Piece:
     """Which published file this is, by its keys. The encoder may go deeper than we need."""
     for piece in PIECES:
         rest = tensors.keys() - piece.keys.keys()
-        if piece.keys.keys() <= tensors.keys() and (piece is VGG or not rest):
+        if piece.keys.keys() <= tensors.keys() and (piece in LARGER or not rest):
             return piece
     some = ", ".join(sorted(tensors)[:3]) or "none"
     raise ValueError(f"{path} is none of the published files (its keys: {some} ...)")
@@ -175,9 +186,9 @@ def convert(paths: list[Path], out: Path, published: bool = False) -> System:
     files = {path: read(path) for path in paths}
     pieces = {path: recognise(path, tensors) for path, tensors in files.items()}
     system = find_system(pieces)
-    if published and system.model != "adaattn":
-        raise ValueError(f"--published is for AdaAttN, not for {system.title}")
-    options = system.options | {"width": 1.0} | ({"published": True} if published else {})
+    if published and system.model not in ("adaattn", "nnst"):
+        raise ValueError(f"beside NNST --published is for AdaAttN, not for {system.title}")
+    options = system.options | ({"published": True} if published else {})
     own = models.build(system.model, **options).state_dict()
     state: dict[str, Tensor] = {}
     for path, piece in pieces.items():
@@ -185,7 +196,7 @@ def convert(paths: list[Path], out: Path, published: bool = False) -> System:
     about = {
         "model": system.model,
         "model_options": json.dumps(options),
-        "title": f"{system.title}, weights of its authors",
+        "title": f"{system.title}, published weights",
         "files": json.dumps([describe(path, piece) for path, piece in pieces.items()]),
         "imported": datetime.now(UTC).date().isoformat(),
     }
@@ -219,7 +230,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a published .pth")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.safetensors")
     parser.add_argument(
-        "--published", action="store_true", help="AdaAttN: sample styles as the authors do"
+        "--published", action="store_true", help="AdaAttN, NNST: with what we changed undone"
     )
     given = parser.parse_args(arguments)
     try:

@@ -5,6 +5,7 @@ convolution turns the colours into what the Caffe network expects. torchvision's
 network. `width` 0.25 has a quarter of the channels for about a sixteenth of the cost.
 """
 
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -39,16 +40,16 @@ class Encoder(nn.Module):
         nn.init.dirac_(self.conv0.weight)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        maps: list[Tensor] = []
+        return [x for name, x in self.walk(x) if name.endswith("_1")]
+
+    def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Every layer's name and its map after ReLU, one after the other."""
         x = self.conv0(x)
         for name in self.names:
-            first = name.endswith("_1")
-            if first and maps:
+            if name.endswith("_1") and name != self.names[0]:
                 x = F.max_pool2d(x, 2, ceil_mode=True)
             x = F.relu(convolve(self.get_submodule(name), x))
-            if first:
-                maps.append(x)
-        return maps
+            yield name, x
 
     def load(self, path: str | Path) -> None:
         """Take the weights of a .safetensors with these state names; deeper layers are left out.

@@ -65,14 +65,26 @@ class Ledger:
 
     def take_painted(
         self, generation: int, given: tuple[list[Ticket], list[int]], painted: Sequence[Ticket]
-    ) -> None:
-        """A stylizer has painted what it was given."""
+    ) -> tuple[list[Ticket], list[int]]:
+        """A stylizer has painted what it was given, or the first part of it -> the rest, which it
+        is to go on with."""
+        tickets, slots = given
+        if generation != self.generation:
+            self.raw.give([t.slot for t in tickets])
+            self.done.give(slots)
+            return [], []
+        count = len(painted)
+        self.raw.give([t.slot for t in tickets[:count]])
+        self.painted.put(painted)
+        return tickets[count:], slots[count:]
+
+    def give_up(self, given: tuple[list[Ticket], list[int]]) -> None:
+        """The user does not wait for these, which one stylizer has not painted: they are the
+        first that will not be."""
         tickets, slots = given
         self.raw.give([t.slot for t in tickets])
-        if generation == self.generation:
-            self.painted.put(painted)
-        else:
-            self.done.give(slots)
+        self.done.give(slots)
+        self.total = tickets[0].index
 
     def take_back(self, generation: int, given: tuple[list[Ticket], list[int]]) -> None:
         """A stylizer died with what it was given: others paint it."""

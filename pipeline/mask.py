@@ -30,17 +30,9 @@ class Mask:
         self._shown: Frame | None = None
         self._next: Frame | None = None
         if Path(path).suffix.lower() in PICTURE_SUFFIXES:
-            self._still = self._read()
+            self._still = read_mask(path)
         else:
             self._rewind()
-
-    def _read(self) -> Pixels:
-        try:
-            return pictures.read(Path(self.path))[0]
-        except OSError as error:
-            raise ConfigError(f"mask {self.path} cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise ConfigError(f"mask {self.path} {error}") from error
 
     def _rewind(self) -> None:
         self.close()
@@ -88,6 +80,24 @@ class Mask:
         while self._next is not None and self._next.time_s <= time_s:
             self._shown, self._next = self._next, next(self._frames, None)
         return self._shown.pixels
+
+
+def read_mask(path: str) -> Pixels:
+    """A mask that is a picture; ConfigError says what is wrong with it."""
+    try:
+        return pictures.read(Path(path))[0]
+    except OSError as error:
+        raise ConfigError(f"mask {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"mask {path} {error}") from error
+
+
+def colours(picture: Pixels) -> list[tuple[int, int, int]]:
+    """The colours that mark regions: those of half a percent of the pixels at least, roughly."""
+    rough = (picture // 32).reshape(-1, 3)
+    found, counts = np.unique(rough, axis=0, return_counts=True)
+    large = found[counts >= 0.005 * len(rough)].astype(int) * 255 // 7
+    return [(int(r), int(g), int(b)) for r, g, b in large]
 
 
 def scaled(picture: Pixels, width: int, height: int) -> Shares:

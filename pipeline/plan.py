@@ -11,24 +11,29 @@ from pathlib import Path
 
 import models
 from engines import KINDS
+from pipeline import patient
 from pipeline.confined import WALL_S, confined
 from pipeline.control import Change, Region
 from pipeline.errors import ConfigError
-from pipeline.frame import StreamInfo
+from pipeline.frame import Pixels, StreamInfo
 from pipeline.job import job_of
+from pipeline.keyframes import Cue, Film
 from pipeline.limits import MAX_SIDE_PX
 from pipeline.logs import FORMS
-from pipeline.mask import Mask
+from pipeline.mask import Mask, colours, read_mask
 from pipeline.opening import shown
 from pipeline.options import nearest, option
 from pipeline.sinks import SinkOptions, prepare
-from pipeline.sources import SourceOptions, open_source
+from pipeline.sources import PICTURE_SUFFIXES, SourceOptions, open_source
 from pipeline.stages import Look, Stylizer
 from pipeline.style import Style, read_style, split
 from pipeline.timeline import Span, Timeline, seconds
 
 MOST_NAME, MOST_PART = 4096, 255
 """Characters of a path, and bytes between two slashes."""
+LEAST_PX = 32
+SAME = 48
+"""Levels by which the colours of a region may differ."""
 
 
 def rate(text: str) -> Fraction:
@@ -58,6 +63,12 @@ def strength(text: str) -> float:
     return value
 
 
+def cues(text: str) -> tuple[Cue, ...]:
+    """`0,2.5s,1:10` -> frames by their numbers, and times in s by a unit or a colon."""
+    words = [word.strip() for word in text.split(",")]
+    return tuple(int(word) if word.isdecimal() else seconds(word) for word in words)
+
+
 @dataclass(frozen=True)
 class StreamOptions:
     """What a user can ask of run_stream.py; configs/default.yaml holds the same with reasons."""
@@ -80,6 +91,19 @@ class StreamOptions:
         "window:, camera: (a virtual one) or null:; several at a time; "
         "default: INPUT_STYLE.mp4 beside the input",
         metavar="OUTPUT",
+    )
+    style_mask: str | None = option(
+        None,
+        "nnst: picture that marks regions of the style by colours; the one --mask then marks by "
+        "the same colours where they belong",
+        metavar="MASK",
+    )
+    keyframes: tuple[Cue, ...] | None = option(
+        None,
+        "nnst: frames that are painted, the others follow them: 0,2.5s,1:10 (numbers or times); "
+        "default: at cuts and as things move",
+        parse=cues,
+        metavar="LIST",
     )
     strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
     size: int | None = option(
@@ -203,8 +227,14 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             check_live(options)
             source_options = replace(source_options, known=info)
         else:
-            job = job_of(source, options, [*map(str, (s.path for s in styles)), *options.mask])
+            marks = [options.style_mask] if options.style_mask else []
+            job = job_of(
+                source, options, [*map(str, (s.path for s in styles)), *options.mask, *marks]
+            )
             sink_options = replace(sink_options, job=job)
+        if look.film is not None:
+            check_film(options, info)
+            look = replace(look, film=Film(source, source_options, options.keyframes or ()))
         for output in outputs:
             prepare(output, sink_options, source)
         notices = [s.notice for s in styles if s.notice]
@@ -217,7 +247,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             sink_options,
             wanted_at_first(look),
             options.stylizers,
-            Stylizer,
+            Stylizer if look.film is None else patient.Stylizer,
             inf if options.max_latency is None else options.max_latency,
             options.stabilize,
             notices,
@@ -234,8 +264,41 @@ def check_options(options: StreamOptions) -> None:
         )
     if not options.style and options.model != "identity":
         raise ConfigError("no style: name a picture with --style (some lie in styles/)")
+    if not optimises(options.model):
+        for name in ("style_mask", "keyframes"):
+            if getattr(options, name):
+                word = name.replace("_", "-")
+                raise ConfigError(f"--{word} is for nnst: {options.model} paints frame by frame")
     if options.end is not None and options.end <= (options.start or 0):
         raise ConfigError("--end must come after --start")
+
+
+def optimises(model: str) -> bool:
+    """Whether a model paints by key frames; False where it cannot be read: loading says why."""
+    try:
+        return models.optimises(model)
+    except (ValueError, OSError):
+        return False
+
+
+def check_film(options: StreamOptions, info: StreamInfo) -> None:
+    """What a model that paints by key frames cannot do, and key frames that are not there."""
+    if info.live:
+        raise ConfigError(f"{options.model} paints films and pictures: a live input cannot wait")
+    if options.stylizers > 1:
+        raise ConfigError("--stylizers: key frames are painted by one")
+    if min(info.width, info.height) < LEAST_PX:
+        raise ConfigError(
+            f"{options.model} paints from {LEAST_PX} px a side on, not {info.width}x{info.height}: "
+            "give a larger --size"
+        )
+    for cue in options.keyframes or ():
+        place = cue * info.rate if isinstance(cue, float) and info.rate else cue
+        if info.frames is not None and place >= info.frames:
+            end = f"{info.frames} frames"
+            end += f", {float(info.frames / info.rate):.2f} s" if info.rate else ""
+            name = f"at {cue:g} s" if isinstance(cue, float) else str(cue)
+            raise ConfigError(f"key frame {name} lies beyond the end: there are {end}")
 
 
 def check_name(text: str) -> None:
@@ -254,7 +317,8 @@ def check_live(options: StreamOptions) -> None:
 
 def make_look(options: StreamOptions, styles: list[Style]) -> Look:
     """What the stylizers need; the CPU is shared out among them."""
-    if options.mask:
+    guides = guides_of(options, styles) if options.style_mask else None
+    if options.mask and guides is None:
         check_masks(options, styles)
     return Look(
         options.model,
@@ -262,12 +326,38 @@ def make_look(options: StreamOptions, styles: list[Style]) -> Look:
         [s.look for s in styles],
         [str(s.path.resolve()) for s in styles],
         Timeline((s.span, s.weight) for s in styles),
-        options.mask,
+        options.mask if guides is None else [],
         options.strength,
         options.preserve_color,
         max(1, (options.threads or os.cpu_count() or 1) // options.stylizers),
         options.engine,
+        Film("", SourceOptions()) if optimises(options.model) else None,
+        guides,
     )
+
+
+def guides_of(options: StreamOptions, styles: list[Style]) -> tuple[str, Pixels]:
+    """The mask of the frames and the marked style; every region of the one is in the other."""
+    if len(styles) != 1 or len(options.mask) != 1 or options.style_mask is None:
+        raise ConfigError("--style-mask goes with one --style, and one --mask for the input")
+    path = options.mask[0]
+    marked = confined(f"mask {options.style_mask}", read_mask, options.style_mask)
+    there = colours(marked)
+    for colour in confined(f"mask {path}", regions_in, path):
+        if all(max(abs(a - b) for a, b in zip(colour, c, strict=True)) > SAME for c in there):
+            raise ConfigError(
+                f"mask {path} has a region of colour #{bytes(colour).hex()}, which "
+                f"{options.style_mask} has nowhere: mark where its style is to be found"
+            )
+    return path, marked
+
+
+def regions_in(path: str) -> list[tuple[int, int, int]]:
+    """The colours that a mask begins with."""
+    mask = Mask(path)
+    found = colours(mask.picture(0.0))
+    mask.close()
+    return found
 
 
 def wanted_at_first(look: Look) -> Change:
@@ -327,4 +417,5 @@ def default_output(source: str, options: StreamOptions) -> str:
         return f"{host}_{look}.mp4"
     path = Path(source)
     stem = path.stem if not re.search(r"[%*?]", path.name) else path.parent.resolve().name
-    return str(path.with_name(f"{stem}_{look}.mp4"))
+    one = path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+    return str(path.with_name(f"{stem}_{look}.{'png' if one else 'mp4'}"))

@@ -55,12 +55,12 @@ class ProgressView:
         if self._live:
             self._bar.update(
                 self._task,
-                description="painting" if progress.frames else "starting",
+                description="painting" if progress.frames or progress.share else "starting",
                 completed=progress.frames,
                 total=progress.total,
                 figures=figures,
             )
-        if progress.frames and time.monotonic() - self._line_s > LINE_EVERY_S:
+        if (progress.frames or progress.share) and time.monotonic() - self._line_s > LINE_EVERY_S:
             self._line_s = time.monotonic()
             self._notices(progress.report.notices)
             if not self._live:
@@ -100,6 +100,8 @@ class ProgressView:
         rate = (now.frames - first.frames) / span if span else 0.0
         speed = (now.media_s - first.media_s) / span if span else 0.0
         text = f"{now.frames}/{now.total or '?'} frames  {rate:.1f} frames/s  {speed:.2f}x"
+        if now.share:
+            text += f"  {100 * now.share:.0f} % of the next"
         if now.total and rate > 0:
             text += f"  {clock((now.total - now.frames) / rate)} left"
         return text, {"frames_per_s": round(rate, 2), "speed": round(speed, 3)}

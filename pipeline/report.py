@@ -153,3 +153,5 @@ class Progress:
     """The account, which goes on."""
     waiting: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Of each queue: frames that wait in it, and how many it holds."""
+    share: float = 0.0
+    """How much is done of a frame that takes long."""

@@ -55,6 +55,7 @@ class Pipeline:
         self._governor = Governor(plan.max_latency_s, sizes)
         self._arrivals = Arrivals(plan.source_options.end_s)
         self._polled_s = 0.0
+        self._share = 0.0  # how much is done of a frame that takes many calls
         self._stops: list[float] = []  # when the user asked to end
         self._finished = False
 
@@ -154,7 +155,7 @@ class Pipeline:
 
     def _feed_stylizers(self) -> None:
         ledger = self._ledger
-        most = 1 if self._live else AHEAD
+        most = 1 if self._live or self._plan.look.film else AHEAD
         while len(ledger.frames) and len(ledger.done):
             stylizer = min(self._crew.stylizers, key=lambda s: s.outstanding("stylize"))
             if stylizer.outstanding("stylize") >= most:
@@ -210,11 +211,21 @@ class Pipeline:
         elif call.method == "read":
             self._take_read(call, work)
         elif call.method == "stylize":
-            self._ledger.take_painted(call.generation, call.context, work.tickets)
+            self._share = work.share
+            rest = self._ledger.take_painted(call.generation, call.context, work.tickets)
+            if rest[0]:
+                self._go_on(rest)
         elif call.method == "write" and call.generation == self._ledger.generation:
             self._take_written(work)
         elif call.method in ("finish", "abandon"):
             self._finished = True
+
+    def _go_on(self, rest: tuple[list[Ticket], list[int]]) -> None:
+        """With what takes a stylizer more than one call."""
+        if self._stops:
+            self._ledger.give_up(rest)
+        else:
+            self._submit(self._crew.stylizers[0], "stylize", *rest, context=rest)
 
     def _go_on_at(self, index: int) -> None:
         """A writer has opened and wants frames from `index` on."""
@@ -269,4 +280,5 @@ class Pipeline:
         queues = {"frames": ledger.frames, "painted": ledger.painted}
         waiting = {name: (len(queue), queue.capacity) for name, queue in queues.items()}
         times = self.report.media_s, self._account.elapsed_s
-        self._on_progress(Progress(ledger.written, total, *times, self.report, waiting))
+        told = Progress(ledger.written, total, *times, self.report, waiting, self._share)
+        self._on_progress(told)

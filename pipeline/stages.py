@@ -21,7 +21,8 @@ from engines import Arrays, Frames, check_code, load_engine
 from pipeline.confined import confine
 from pipeline.control import Change, Figures
 from pipeline.errors import EngineError, StreamError
-from pipeline.frame import Frame, StreamInfo
+from pipeline.frame import Frame, Pixels, StreamInfo
+from pipeline.keyframes import Film
 from pipeline.layers import Layers, Shares
 from pipeline.mask import Mask
 from pipeline.pool import FramePool, PoolHandle
@@ -52,6 +53,8 @@ class Work:
     """Reader: frames of a live source that were left out since the last call, by cause."""
     latencies: list[float] = field(default_factory=list)
     """Writer: seconds from the arrival of each live frame until the output had taken it."""
+    share: float = 0.0
+    """Stylizer: how much is done of a frame that takes many calls."""
     asked: list[Change] = field(default_factory=list)
     """Writer: what someone who watches asked to be changed."""
     memory_mib: float = field(default_factory=memory_mib)
@@ -141,6 +144,11 @@ class Look:
     keep_color: bool
     threads: int | None
     engine: str
+    film: Film | None = None
+    """For a model that paints by optimisation: what its key frames are chosen from."""
+    guides: tuple[str, Pixels] | None = None
+    """Regions marked by colours: the path of a mask for the frames, and the picture of the one
+    style in which the same are marked."""
 
 
 Ready = tuple[Change, dict[str, Any], dict[str, Mask]]

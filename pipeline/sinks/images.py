@@ -1,4 +1,5 @@
-"""A folder of pictures: OUT/ or OUT/%06d.jpg. Each appears whole or not at all."""
+"""Pictures: a folder OUT/ or OUT/%06d.jpg, or OUT.jpg of an input that is one picture. Each
+appears whole or not at all."""
 
 import os
 import re
@@ -20,7 +21,7 @@ _PNG_LEVEL = 3
 
 
 def pattern_of(text: str) -> str:
-    """The path of each picture, with one %d in its name."""
+    """The path of each picture, with one %d in its name, or of the only one."""
     path = Path(text)
     if text.endswith(("/", "\\")) or path.is_dir():
         return str(path / "%06d.png")
@@ -28,8 +29,6 @@ def pattern_of(text: str) -> str:
         raise SinkError(
             f"{text}: one % is allowed in the name, as %06d, for the number of the frame"
         )
-    if not _PATTERN.search(path.name):
-        raise SinkError(f"{text} is one picture; write {path.stem}_%06d{path.suffix} or a folder/")
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise SinkError(f"{text}: pictures are written as {' '.join(sorted(PICTURE_SUFFIXES))}")
     return text
@@ -75,21 +74,30 @@ def journal_of(text: str) -> Journal:
 def _count(pattern: str) -> int:
     """Pictures from the first on that are there and not empty."""
     path, count = Path(pattern), 0
-    while (made := path.with_name(path.name % count)).exists() and made.stat().st_size:
+    while (made := _made(path, count)).exists() and made.stat().st_size:
         count += 1
+        if made == path:  # the only one
+            break
     return count
+
+
+def _made(path: Path, index: int) -> Path:
+    return path.with_name(path.name % index) if _PATTERN.search(path.name) else path
 
 
 def _drop_torn(pattern: str) -> None:
     """Removes the last picture if a power cut has torn it."""
-    last = Path(pattern).with_name(Path(pattern).name % max(0, _count(pattern) - 1))
+    last = _made(Path(pattern), max(0, _count(pattern) - 1))
     if last.exists() and cv2.imread(str(last)) is None:
         last.unlink()
 
 
 def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
     """A sink for the pictures `text`, going on after those that this run has written."""
-    return ImagesSink(pattern_of(text), options)
+    pattern, path = pattern_of(text), Path(text)
+    if not _PATTERN.search(Path(pattern).name) and info.frames != 1:
+        raise SinkError(f"{text} is one picture; write {path.stem}_%06d{path.suffix} or a folder/")
+    return ImagesSink(pattern, options)
 
 
 class ImagesSink:
@@ -106,8 +114,7 @@ class ImagesSink:
         self.next_index = _count(pattern)
 
     def _path(self, index: int) -> Path:
-        path = Path(self._pattern)
-        return path.with_name(path.name % index)
+        return _made(Path(self._pattern), index)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,60 @@
+"""Runs a model that paints by optimisation: in torch, a frame at a time, and says how far it is."""
+
+from collections.abc import Generator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from engines import Arrays, Frames
+from engines.pytorch import Code, TorchEngine, luma
+
+STYLE_PX = 1024
+"""The long side at which larger style pictures are kept: the scale of a picture of that size."""
+
+Painting = Generator[float, None, Frames]
+"""Yields the share that is done, returns the frame."""
+
+
+class OptimizingEngine(TorchEngine):
+    """As any engine; beside it, `paint` says how far it is."""
+
+    def __init__(self, model: str, device: str = "auto", threads: int | None = None) -> None:
+        super().__init__(model, device, threads)
+        self.batch = 1
+        if model == "nnst":
+            self.why = (
+                "nnst sees with the narrow encoder that ships; with torchvision's VGG-16 it paints "
+                "better (docs/models.md)"
+            )
+
+    def encode_style(self, style: Frames | Arrays, guide: Frames | None = None) -> Code:
+        """As any engine; `guide` (h,w,3) marks the regions of the picture by colours."""
+        if isinstance(style, dict):
+            return super().encode_style(style)
+        x = self._load(style[None])
+        scale = min(1.0, STYLE_PX / max(x.shape[2:]))
+        size = [max(self.model.min_side, round(side * scale)) for side in x.shape[2:]]
+        x = F.interpolate(x, size, mode="bilinear", antialias=True)
+        code: Code = self.model.encode_style(x, self._marked(guide))
+        return code
+
+    def paint(
+        self,
+        frame: Frames,
+        code: Code,
+        strength: float,
+        keep_color: bool,
+        guide: Frames | None = None,
+    ) -> Painting:
+        """A frame (H,W,3) -> painted. `guide` (h,w,3): its regions, as the style's were marked."""
+        content = self._load(frame[None])
+        painted = yield from self.model.paint(content, code, strength, self._marked(guide))
+        if keep_color:
+            painted = content + luma(painted) - luma(content)
+        pixels = painted[0].clamp(0, 1).mul(255).round().to(torch.uint8)
+        result: Frames = pixels.permute(1, 2, 0).cpu().numpy()
+        return result
+
+    def _marked(self, guide: Frames | None) -> Tensor | None:
+        return None if guide is None else self._load(guide[None])

@@ -1,0 +1,388 @@
+"""`nnst`: neural neighbour style transfer by optimisation (NNST-Opt; Kolkin et al., 2022).
+
+A picture is sought whose features are those of the style, rearranged as the photograph asks: every
+hypercolumn of the photograph is replaced by the nearest one of the style, turned four ways, and
+Adam changes a Laplacian pyramid until the picture's hypercolumns point there. From coarse to fine;
+at the finest scale each layer then looks for its own neighbours, anew after every step.
+
+No weights of its own: it needs a feature network only. The best quality, and minutes a picture.
+"""
+
+import random
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Literal, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.matching import apart, directions, nearest, pull, unit
+from models.mixing import parts
+from models.oklab import repainted
+from models.styles import Code
+from models.vgg import Encoder, start
+
+Features = Literal["narrow", "vgg16"]
+Maps = list[Tensor]
+Painting = Generator[float, None, Tensor]
+"""Yields the share that is done, returns the picture."""
+
+BLOCKS = (2, 2, 3, 3)
+"""Convolutions of the first four blocks of VGG-16, whose features are used."""
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+COLUMN_PX = 4
+"""A hypercolumn stands on every fourth pixel."""
+LEVELS = 8
+SCALES = 4
+LARGE_PX = 1024
+"""From this long side on there is one scale more, and one level more of the photograph in the
+coarsest start."""
+COARSE_PX = 16
+"""The short side of the coarsest scale, at least."""
+DROPPED = 3
+STEPS, RATE = 60, 8e-3
+"""Of Adam at each scale. Fewer and longer ones than the authors' come as far for a third."""
+REST = 0.95
+"""How much shorter they become towards the end of each scale."""
+PUBLISHED_STEPS, PUBLISHED_RATE = 200, 2e-3
+GRID = 32
+"""In the last pass a layer is matched on a grid of at most so many places a side."""
+PUBLISHED_GRID = 64
+"""So many at least."""
+CHUNK = 16384
+
+
+class Vgg16(nn.Module):
+    """torchvision's VGG-16 to relu4_3: zeros beyond the borders, ImageNet's mean and deviation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = [f"conv{b}_{i}" for b, n in enumerate(BLOCKS, 1) for i in range(1, n + 1)]
+        inputs = 3
+        for name in self.names:
+            outputs = min(512, 32 << int(name[4]))
+            self.add_module(name, nn.Conv2d(inputs, outputs, 3, padding=1))
+            inputs = outputs
+        start(self)
+
+    def walk(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """RGB NCHW in [0, 1] -> every layer's name and its map after ReLU."""
+        mean, deviation = (x.new_tensor(v)[:, None, None] for v in (MEAN, DEVIATION))
+        x = (x - mean) / deviation
+        for name in self.names:
+            if name.endswith("_1") and name != self.names[0]:
+                x = F.max_pool2d(x, 2)
+            x = F.relu(self.get_submodule(name)(x))
+            yield name, x
+
+
+class NNST(nn.Module):
+    """RGB float NCHW in [0, 1] in and out, any size from 32 px. See models/__init__.py.
+
+    `published` restores what the authors' code does and we hold to be wrong: docs/models.md.
+    """
+
+    min_side = 32
+
+    def __init__(self, features: Features = "narrow", published: bool = False) -> None:
+        super().__init__()
+        net = Vgg16() if features == "vgg16" else Encoder(5, 0.25)
+        self.encoder = net.requires_grad_(False)
+        self.published = published
+
+    def encode_style(self, pictures: Tensor, guide: Tensor | None = None) -> Code:
+        """A style picture (1,3,H,W) -> its code: its pixels, as all else depends on the size of
+        what is painted. `guide` (1,G,h,w) in [0, 1] marks its regions."""
+        code = {"picture.pixels": pictures, "picture.share": pictures.new_ones(1)}
+        return code if guide is None else code | {"picture.guide": guide}
+
+    def forward(self, frames: Tensor, code: Code, strength: float = 1.0) -> Tensor:
+        """Frames NCHW in [0, 1], each painted on its own."""
+        return torch.cat([finished(self.paint(f[None], code, strength)) for f in frames])
+
+    # A stream runs in inference mode, whose tensors can take part in no gradient.
+    @torch.inference_mode(False)
+    def paint(
+        self, content: Tensor, code: Code, strength: float = 1.0, guide: Tensor | None = None
+    ) -> Painting:
+        """One picture (1,3,H,W), step by step.
+
+        `strength` s: the paper's alpha is (s - 1/2)^2, so that 1 is its default of 1/4 and 1.5 the
+        most; below a half the painting fades into the photograph. `guide` (1,G,h,w) marks the
+        regions of the content, as those of the style were marked.
+        """
+        h, w = content.shape[2:]
+        if min(h, w) < self.min_side:
+            raise ValueError(f"nnst paints pictures from {self.min_side} px a side on, not {w}x{h}")
+        content = content.clone()
+        sheets = [Sheet.of(part, max(h, w), guide is not None) for part in parts(code, "picture")]
+        painted = yield from self._scales(content, sheets, max(0.0, strength - 0.5) ** 2, guide)
+        with torch.no_grad():
+            pixels = torch.cat([drawn(rows(s.pixels), s.share) for s in sheets]).mT[None, ..., None]
+            painted = repainted(painted.clamp(0, 1), content, pixels, self.published)
+            return content + min(1.0, 2 * strength) * (painted - content)
+
+    def _scales(
+        self, content: Tensor, sheets: "list[Sheet]", alpha: float, guide: Tensor | None
+    ) -> Painting:
+        """Coarse to fine, then the last pass."""
+        photographs = halved(content, scales_of(content))
+        costs = [p.shape[2] * p.shape[3] for p in reversed(photographs)]
+        costs.append(costs[-1])
+        ends = [cost / sum(costs) for cost in accumulate(costs)]
+        painted, done = photographs[-1], 0.0
+        for level, end in zip(reversed(range(len(photographs))), ends, strict=False):
+            photograph = photographs[level]
+            look = self._look(sheets, level)
+            source = photograph
+            if level == len(photographs) - 1:
+                painted = coarse_start(content, photograph)
+            else:
+                painted = resized(painted, photograph.shape[2:])
+                if self.published:
+                    painted = painted + split(photograph, 2)[0]
+                source = alpha * painted + (1 - alpha) * photograph
+            target = self._target(source, look, guide)
+            painted = yield from portion(self._optimise(painted, self._towards(target)), done, end)
+            done = end
+        return (yield from portion(self._optimise(painted, self._splitting(look, guide)), done, 1))
+
+    @torch.no_grad()
+    def _look(self, sheets: "list[Sheet]", level: int) -> "list[Turned]":
+        """Four quarter turns of every style picture, at a scale."""
+        look = []
+        for sheet in sheets:
+            pixels = halved(sheet.pixels, level + 1)[-1]
+            for turn in range(4):
+                guide = None if sheet.guide is None else sheet.guide.rot90(turn, (2, 3))
+                look.append(Turned(self._maps(pixels.rot90(turn, (2, 3))), guide, sheet.share))
+        return look
+
+    def _maps(self, picture: Tensor) -> Maps:
+        """Every layer of the four blocks, of RGB (1,3,H,W)."""
+        maps = []
+        for name, x in self.encoder.walk(picture):
+            if name[4] == "5":
+                break
+            maps.append(x)
+        return maps
+
+    def _columns(self, maps: Maps, size: tuple[int, int]) -> Tensor:
+        """Maps of a picture of that (height, width) -> hypercolumns (N,C), N = H/4 * W/4."""
+        h, w = (max(1, side // COLUMN_PX) for side in size)
+        layers = [m / m.shape[1] if self.published else m for m in maps]
+        corners = self.published
+        return torch.cat(
+            [
+                rows(F.interpolate(m, (h, w), mode="bilinear", align_corners=corners))
+                for m in layers
+            ],
+            1,
+        )
+
+    @torch.no_grad()
+    def _target(self, source: Tensor, look: "list[Turned]", guide: Tensor | None) -> Tensor:
+        """(1,3,H,W) -> for each hypercolumn the nearest one of the style (N,C), of length 1."""
+        query = self._columns(self._maps(source), source.shape[2:])
+        sizes = [t.maps[0].shape[2:] for t in look]
+        keys = [self._columns(t.maps, size) for t, size in zip(look, sizes, strict=True)]
+        style = torch.cat([drawn(k, t.share) for k, t in zip(keys, look, strict=True)])
+        if self.published:
+            # Centred on the mean of so many rows of places at a time, not on that of all.
+            some = CHUNK // max(1, len(style) // CHUNK)
+            query = torch.cat([directions(part) for part in torch.split(query, some)])
+        else:
+            query = directions(query)
+        guides = None
+        if guide is not None:
+            h, w = (max(1, side // COLUMN_PX) for side in source.shape[2:])
+            there = [
+                drawn(rows(resized(t.guide, [max(1, s // COLUMN_PX) for s in size])), t.share)
+                for t, size in zip(look, sizes, strict=True)
+            ]
+            guides = rows(resized(guide, (h, w))), torch.cat(there)
+        return unit(style[nearest(query, directions(style), guides)])
+
+    def _towards(self, target: Tensor) -> Callable[[Tensor], Tensor]:
+        """The loss of the main pass (eq. 8): mean of 1 - cos between hypercolumns and targets."""
+
+        def loss(picture: Tensor) -> Tensor:
+            return apart(unit(self._columns(self._maps(picture), picture.shape[2:])), target)
+
+        return loss
+
+    def _splitting(self, look: "list[Turned]", guide: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """The loss of the last pass: each layer by itself, matched anew at every call, on a grid of
+        places that moves at random."""
+        dice = random.Random(0)
+
+        def loss(picture: Tensor) -> Tensor:
+            total = picture.new_zeros(())
+            earlier = None
+            for layer, current in enumerate(self._maps(picture)):
+                grid = Grid.on(current, dice, self.published)
+                style = torch.cat([drawn(rows(grid(t.maps[layer])), t.share) for t in look])
+                guides = None
+                if guide is not None:
+                    there = [
+                        drawn(rows(grid(resized(t.guide, t.maps[layer].shape[2:]))), t.share)
+                        for t in look
+                    ]
+                    guides = rows(grid(resized(guide, current.shape[2:]))), torch.cat(there)
+                now = rows(grid(current))
+                if self.published and grid.stride == 1 and earlier is not None:
+                    # The samples of the layer before are taken for those of this one.
+                    if earlier.numel() % style.shape[1] == 0:
+                        now, guides = earlier.mT.reshape(style.shape[1], -1).mT, None
+                else:
+                    earlier = now
+                total = total + pull(now, style, guides)
+            return total
+
+        return loss
+
+    def _optimise(self, image: Tensor, loss: Callable[[Tensor], Tensor]) -> Painting:
+        levels = [x.detach().clone().requires_grad_() for x in split(image, LEVELS)]
+        steps, rate = (PUBLISHED_STEPS, PUBLISHED_RATE) if self.published else (STEPS, RATE)
+        adam = torch.optim.Adam(levels, rate)
+        for step in range(steps):
+            picture = join(levels)
+            adam.zero_grad()
+            torch.autograd.backward(loss(picture))
+            adam.step()
+            if not self.published:  # long steps to the end would leave grain
+                adam.param_groups[0]["lr"] = rate * (1 - REST * (step + 1) / steps)
+            yield (step + 1) / steps
+        # The authors' code forgets the last step.
+        return (picture if self.published else join(levels)).detach()
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A style picture at the size of what is painted: (1,3,H,W), regions (1,G,h,w), and its share
+    of its pixels."""
+
+    pixels: Tensor
+    guide: Tensor | None
+    share: float
+
+    @classmethod
+    def of(cls, part: Code, side: int, guided: bool) -> Self:
+        """From a part of a code, with that long side."""
+        pixels = part["pixels"].clone()
+        scale = side / max(pixels.shape[2:])
+        size = [max(NNST.min_side, round(n * scale)) for n in pixels.shape[2:]]
+        guide = part["guide"].clone() if guided else None
+        return cls(resized(pixels, size, antialias=True), guide, float(part["share"][0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A style picture at one scale, turned: its maps, its regions, the share of its places."""
+
+    maps: Maps
+    guide: Tensor | None
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Every `stride`-th place of a map, from (y, x) on."""
+
+    stride: int
+    y: int
+    x: int
+
+    @classmethod
+    def on(cls, x: Tensor, dice: random.Random, published: bool) -> Self:
+        side = max(x.shape[2:])
+        stride = max(1, side // PUBLISHED_GRID) if published else -(-side // GRID)
+        return cls(stride, dice.randrange(stride), dice.randrange(stride))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        y, left = min(self.y, x.shape[2] - 1), min(self.x, x.shape[3] - 1)
+        return x[:, :, y :: self.stride, left :: self.stride]
+
+
+def rows(x: Tensor) -> Tensor:
+    """(1,C,H,W) -> places (H*W,C)."""
+    return x[0].flatten(1).mT
+
+
+def drawn(places: Tensor, share: float) -> Tensor:
+    """That share of the rows, spread evenly; one at least."""
+    count = max(1, round(share * len(places)))
+    if count >= len(places):
+        return places
+    return places[torch.linspace(0, len(places) - 1, count).long().to(places.device)]
+
+
+def resized(x: Tensor, size: object, antialias: bool = False) -> Tensor:
+    """NCHW to (height, width), bilinear."""
+    return F.interpolate(x, tuple(size), mode="bilinear", antialias=antialias)
+
+
+def halved(x: Tensor, count: int) -> list[Tensor]:
+    """x and `count` - 1 halvings of it."""
+    found = [x]
+    while len(found) < count:
+        found.append(resized(found[-1], [max(1, n // 2) for n in found[-1].shape[2:]]))
+    return found
+
+
+def split(image: Tensor, count: int) -> list[Tensor]:
+    """The Laplacian pyramid, finest first: what each halving loses, and what is left. Fewer than
+    `count` levels where a side would vanish."""
+    count = min(count, min(image.shape[2:]).bit_length())
+    steps = halved(image, count)
+    pairs = pairwise(steps)
+    return [fine - resized(coarse, fine.shape[2:]) for fine, coarse in pairs] + [steps[-1]]
+
+
+def join(levels: list[Tensor]) -> Tensor:
+    """The picture of a Laplacian pyramid."""
+    image = levels[-1]
+    for level in reversed(levels[:-1]):
+        image = level + resized(image, level.shape[2:])
+    return image
+
+
+def scales_of(content: Tensor) -> int:
+    """How many scales a picture is painted at."""
+    most = SCALES + (max(content.shape[2:]) >= LARGE_PX)
+    return max(1, min(most, (min(content.shape[2:]) // COARSE_PX).bit_length()))
+
+
+def coarse_start(content: Tensor, photograph: Tensor) -> Tensor:
+    """The coarsest photograph without its finest levels."""
+    levels = split(photograph, LEVELS)
+    dropped = DROPPED - (max(content.shape[2:]) >= LARGE_PX)
+    return join([x * (i >= dropped) for i, x in enumerate(levels)])
+
+
+def portion(work: Painting, begin: float, end: float) -> Painting:
+    """`work` as the part from `begin` to `end` of something longer."""
+    while True:
+        try:
+            done = next(work)
+        except StopIteration as stop:
+            return stop.value
+        yield begin + done * (end - begin)
+
+
+def finished(work: Painting) -> Tensor:
+    """The picture, once all is done."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            return stop.value
+
+
+def build(features: Features = "narrow", published: bool = False) -> NNST:
+    """A fresh model: `features` is the narrow encoder, or torchvision's VGG-16."""
+    if features not in ("narrow", "vgg16"):
+        raise ValueError(f"features are narrow or vgg16, not {features}")
+    return NNST(features, published)

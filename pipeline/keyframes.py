@@ -1,0 +1,230 @@
+"""Films by key frames: those are painted at length, and all between follows them by the motion.
+
+What a frame becomes depends on the film alone and not on who asks when: a stage that died reads
+from the beginning again and comes to the same keys. A frame takes its pixels from the key before
+and the key after it, from each where its flow can be trusted, the nearer one more; what neither
+saw is the frame itself with the colours that were painted around it. No key is blended over a cut.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.flow import Flow, Grey, flow, inside, moved, trusted
+from pipeline.frame import Frame, Pixels
+from pipeline.sources import Source, SourceOptions, open_source
+
+FLOW_SIDE_PX = 256
+"""The short side at which motion is looked for."""
+MOST_FRAMES = 60
+"""From a key to the next, which bounds memory: about 1 MB a frame."""
+COVERED = 0.7
+"""A frame of which less than this follows from the key before it is the next key."""
+CHANGED = 10
+"""Levels of 255 by which two neighbours differ where there may be a cut: there is one if less than
+FOLLOWED of the later one follows from the earlier."""
+FOLLOWED = 0.3
+SOFT_PX = 1.5
+NEAR_PX = 12.0
+"""How far from a hole the colours around it are taken."""
+
+Painting = Generator[float, None, Pixels]
+PaintKey = Callable[[float, Pixels], Painting]
+Cue = int | float
+"""A key frame by its index (int) or by its time in s (float)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What is painted by key frames, and which the user chose; none: they are found."""
+
+    source: str
+    options: SourceOptions
+    cues: tuple[Cue, ...] = ()
+
+
+@dataclass(slots=True)
+class Way:
+    """From a frame to a key: the flow at FLOW_SIDE_PX, in half precision, and where it holds."""
+
+    flow: NDArray[np.float16]
+    seen: NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Stretch:
+    """The frames from a key up to the next, with what leads to the one and to the other."""
+
+    first: int
+    before: Pixels
+    """The key at `first`, painted."""
+    back: list[Way] = field(default_factory=list)
+    """Of the frames after the first."""
+    forth: list[Way] = field(default_factory=list)
+    """As `back`; none where the next key is another scene, or there is none."""
+    after: Pixels | None = None
+
+    @property
+    def end(self) -> int:
+        """The first frame that no longer belongs to it."""
+        return self.first + 1 + len(self.back)
+
+
+class KeyFrames:
+    """Paints the frames of a film, best in order."""
+
+    def __init__(self, film: Film, paint_key: PaintKey) -> None:
+        """`paint_key(time_s, pixels)` paints one frame as a key."""
+        self._film, self._paint_key = film, paint_key
+        self._stretch: Stretch | None = None
+        self._source: Source | None = None
+        self._ahead: Iterator[Frame | None] = iter(())
+        self._key: Frame | None = None
+        self._key_painted: Pixels | None = None
+
+    def paint(self, index: int, pixels: Pixels) -> Painting:
+        """The frame of this index."""
+        if self._stretch is None or index < self._stretch.first:
+            self._begin()
+        while self._stretch is None or index >= self._stretch.end:
+            self._stretch = yield from self._advance(index)
+        return rendered(self._stretch, index, pixels)
+
+    def _begin(self) -> None:
+        if self._source is not None:
+            self._source.__exit__(None, None, None)
+        self._source = open_source(self._film.source, self._film.options)
+        self._source.__enter__()
+        self._ahead = self._source.frames()
+        self._key = next(self._ahead)
+        self._stretch = self._key_painted = None
+
+    def _advance(self, wanted: int) -> Generator[float, None, Stretch]:
+        """The stretch that begins at the key found last. Its keys are painted only if the frame
+        that is wanted lies in it."""
+        key = self._key
+        assert key is not None
+        greys = [grey_of(key.pixels)]
+        back: list[Way] = []
+        last, after, cut = key, None, False
+        for frame in self._ahead:
+            if frame is None:
+                continue
+            yield 0.0
+            grey = grey_of(frame.pixels)
+            cut = is_cut(greys[-1], grey)
+            way = None if cut else way_to(grey, greys[0], back[-1].flow if back else None)
+            if way is None or len(greys) == MOST_FRAMES or self._is_key(last, frame, way):
+                after = frame
+                break
+            greys.append(grey)
+            back.append(way)
+            last = frame
+        self._key = after
+        stretch = Stretch(key.index, key.pixels, back)
+        if wanted >= stretch.end:
+            self._key_painted = None
+            return stretch
+        between = after is not None and not cut and bool(back)
+        painted = self._key_painted
+        if painted is None:
+            painted = yield from portion(
+                self._paint_key(key.time_s, key.pixels), 0, 1 - between / 2
+            )
+        stretch.before, self._key_painted = painted, None
+        if after is not None and between:
+            work = self._paint_key(after.time_s, after.pixels)
+            stretch.after = self._key_painted = yield from portion(work, 0.5, 1)
+            near, target = None, grey_of(after.pixels)
+            for grey in reversed(greys[1:]):
+                stretch.forth.insert(0, way_to(grey, target, near))
+                near = stretch.forth[0].flow
+        return stretch
+
+    def _is_key(self, before: Frame, frame: Frame, way: Way) -> bool:
+        if not self._film.cues:
+            return bool(way.seen.mean() < COVERED)
+        return any(
+            cue == frame.index if isinstance(cue, int) else before.time_s < cue <= frame.time_s
+            for cue in self._film.cues
+        )
+
+
+def portion(work: Painting, begin: float, end: float) -> Painting:
+    """`work` as the part from `begin` to `end` of something longer."""
+    while True:
+        try:
+            done = next(work)
+        except StopIteration as stop:
+            painted: Pixels = stop.value
+            return painted
+        yield begin + done * (end - begin)
+
+
+def grey_of(pixels: Pixels) -> Grey:
+    """The picture in which motion is looked for."""
+    scale = min(1.0, FLOW_SIDE_PX / min(pixels.shape[:2]))
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+
+
+def is_cut(before: Grey, after: Grey) -> bool:
+    """Whether two neighbours show different scenes."""
+    if cv2.absdiff(before, after).mean() < CHANGED:
+        return False
+    return bool(way_to(after, before, None).seen.mean() < FOLLOWED)
+
+
+def way_to(grey: Grey, key: Grey, near: NDArray[np.float16] | None) -> Way:
+    """From a frame to a key; `near`: the flow of its neighbour."""
+    start = None if near is None else near.astype(np.float32)
+    to, back = flow(grey, key, start), flow(key, grey)
+    return Way(to.astype(np.float16), trusted(to, back) & inside(to))
+
+
+def rendered(stretch: Stretch, index: int, pixels: Pixels) -> Pixels:
+    """A frame of a stretch, made of its keys."""
+    place = index - stretch.first - 1
+    if place < 0:
+        return stretch.before
+    height, width = pixels.shape[:2]
+    keys = [(stretch.before, stretch.back[place])]
+    if stretch.after is not None:
+        keys.append((stretch.after, stretch.forth[place]))
+    done = (place + 1) / (len(stretch.back) + 1)
+    nearness = (1 - done, done) if len(keys) > 1 else (1.0,)
+    total = np.zeros((height, width, 3), np.float32)
+    weights = np.full((height, width, 1), 1e-6, np.float32)
+    seen = np.zeros((height, width, 1), np.float32)
+    for (key, way), near in zip(keys, nearness, strict=True):
+        share = soft(way.seen, width, height)
+        total += near * share * np.asarray(moved(key, full(way.flow, width, height)), np.float32)
+        weights += near * share
+        seen = np.maximum(seen, share)
+    painted = total / weights
+    # Where hardly anything is known, what is around it says how the frame's colours were changed.
+    change = seen * (painted - pixels)
+    spread = blurred(change) / (blurred(seen) + 1e-3)
+    result = seen * painted + (1 - seen) * (pixels + spread)
+    return np.asarray(result.clip(0, 255).round(), np.uint8)
+
+
+def soft(seen: NDArray[np.bool_], width: int, height: int) -> NDArray[np.float32]:
+    """Where a way holds, at the frame's size, without hard edges."""
+    whole = cv2.resize(seen.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.GaussianBlur(whole, (0, 0), SOFT_PX), np.float32)[..., None]
+
+
+def full(low: NDArray[np.float16], width: int, height: int) -> Flow:
+    """A flow at the frame's size, in its pixels."""
+    scale = np.array([width / low.shape[1], height / low.shape[0]], np.float32)
+    return np.asarray(cv2.resize(low.astype(np.float32), (width, height)) * scale, np.float32)
+
+
+def blurred(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H,W,C) over NEAR_PX."""
+    found = cv2.GaussianBlur(x, (0, 0), NEAR_PX)
+    return np.asarray(found, np.float32).reshape(x.shape)

@@ -1,0 +1,85 @@
+"""The stylizer of models that paint by optimisation: films go by key frames, in small steps."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from engines import Frames, PatientEngine
+from pipeline import stages
+from pipeline.frame import Pixels
+from pipeline.keyframes import KeyFrames, Painting, portion
+from pipeline.layers import Shares
+from pipeline.mask import Mask
+from pipeline.pool import PoolHandle
+from pipeline.queues import Ticket
+from pipeline.stages import Look, Work
+
+STEP_S = 1.0
+"""A call comes back after this, done or not, so that it can be watched and ended."""
+
+
+class Stylizer(stages.Stylizer):
+    """Paints one frame over as many calls as it takes. Frames come in order, from one film."""
+
+    def __init__(self, pool: PoolHandle, look: Look) -> None:
+        super().__init__(pool, look)
+        assert look.film is not None
+        self._key_frames = KeyFrames(look.film, self._paint_key)
+        self._under_way: tuple[int, float, Painting] | None = None
+
+    def open(self) -> Work:
+        """As any stylizer; the regions that guide it are marked in style and frames."""
+        work = super().open()
+        if self._look.guides:
+            path, marked = self._look.guides
+            engine = cast(PatientEngine, self._engine)
+            self._codes = [engine.encode_style(self._look.styles[0], marked)]
+            self._regions = Mask(path)
+        return work
+
+    def stylize(self, tickets: Sequence[Ticket], slots: Sequence[int]) -> Work:
+        """Go on with the first frame for STEP_S; its ticket comes back once it is painted."""
+        began, ticket = time.perf_counter(), tickets[0]
+        self._adopt(ticket.time_s)
+        if self._under_way is None or self._under_way[0] != ticket.index:
+            painting = self._key_frames.paint(ticket.index, self._pool[ticket.slot].copy())
+            self._under_way = ticket.index, began, painting
+        _, since, painting = self._under_way
+        done = 0.0
+        while time.perf_counter() - began < STEP_S:
+            try:
+                done = next(painting)
+            except StopIteration as finished:
+                self._under_way = None
+                return self._delivered(ticket, slots[0], finished.value, since)
+        return Work(share=done, notices=list(self._notices))
+
+    def _delivered(self, ticket: Ticket, slot: int, pixels: Pixels, since: float) -> Work:
+        np.copyto(self._pool[slot], pixels)
+        if beside := self._pool.handle.beside:
+            np.copyto(self._pool[slot + beside], self._pool[ticket.slot])
+        took = time.perf_counter() - since
+        moved = replace(ticket, slot=slot, paint_s=took, look=self._looks(ticket.time_s))
+        return Work([moved], [took], notices=list(self._notices))
+
+    def _paint_key(self, time_s: float, pixels: Pixels) -> Painting:
+        """One frame, in the mix of styles that is due then, or each layer in its mix."""
+        engine, about = (
+            cast(PatientEngine, self._engine),
+            (self._look.strength, self._look.keep_color),
+        )
+        if self._look.guides:
+            marked = self._regions.picture(time_s)
+            return (yield from engine.paint(pixels, self._codes[0], *about, marked))
+        mixes = list(dict.fromkeys(self._layers.at(time_s)))
+        painted: dict[Shares, Frames] = {}
+        for place, shares in enumerate(mixes):
+            code = engine.mix(self._codes[: len(shares)], list(shares))
+            begin, end = place / len(mixes), (place + 1) / len(mixes)
+            work = portion(engine.paint(pixels, code, *about), begin, end)
+            painted[shares] = (yield from work)[None]
+        whole: Pixels = self._layers.paint([time_s], pixels[None], painted.__getitem__)[0]
+        return whole

@@ -1,0 +1,164 @@
+"""NNST's parts against the formulas written out densely, and pictures of awkward sizes."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import models
+from models import import_published, matching, nnst, oklab
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """Every 1 - cos(a_i - mean, b_j - mean), one pair at a time, whole."""
+    a, b = a - a.mean(0), b - b.mean(0)
+    return 1 - (a @ b.T) / (a.norm(dim=1)[:, None] * b.norm(dim=1)[None])
+
+
+def test_nearest_is_the_minimum_of_all_distances(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = drawn(50, 7), drawn(90, 7, seed=1) + 3
+    wanted = distances(a, b).argmin(1)
+    for entries in (1, 1000, 1 << 24):  # a row at a time, some, all: the same
+        monkeypatch.setattr(matching, "MAP_SIZE", entries)
+        found = matching.nearest(matching.directions(a), matching.directions(b))
+        assert torch.equal(found, wanted)
+
+
+def test_guides_add_their_squared_difference() -> None:
+    a, b = drawn(40, 5), drawn(60, 5, seed=1)
+    wanted, there = drawn(40, 3, seed=2).sigmoid(), drawn(60, 3, seed=3).sigmoid()
+    apart = (wanted[:, None] - there[None]).square().sum(2)
+    both = 0.5 * distances(a, b) + 0.5 * apart
+    found = matching.nearest(matching.directions(a), matching.directions(b), (wanted, there))
+    assert torch.equal(found, both.argmin(1))
+
+
+def test_gathering_has_the_gradient_of_the_whole_map() -> None:
+    ours, theirs = drawn(80, 6).requires_grad_(), drawn(80, 6).requires_grad_()
+    style = drawn(120, 6, seed=1)
+    loss, dense = matching.pull(ours, style), distances(theirs, style).min(1).values.mean()
+    loss.backward()
+    dense.backward()
+    assert abs(loss - dense) < 1e-12
+    assert torch.allclose(ours.grad, theirs.grad, atol=1e-13, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(256, 256), (37, 91), (5, 300), (1, 1)])
+def test_a_pyramid_holds_its_picture(size: tuple[int, int]) -> None:
+    picture = drawn(1, 3, *size)
+    levels = nnst.split(picture, 8)
+    assert torch.allclose(nnst.join(levels), picture, atol=1e-12)
+    for fine, coarse in pairwise(levels):
+        assert [max(1, n // 2) for n in fine.shape[2:]] == list(coarse.shape[2:])
+
+
+def test_a_level_is_what_a_halving_loses() -> None:
+    picture = drawn(1, 1, 8, 8)
+    small = picture.reshape(1, 1, 4, 2, 4, 2).mean((3, 5))  # halved bilinearly: means of 2 x 2
+    finest, rest = nnst.split(picture, 2)
+    assert torch.allclose(rest, small)
+    inner = (9 * small[0, 0, 0, 0] + 3 * small[0, 0, 0, 1] + 3 * small[0, 0, 1, 0]) / 16
+    inner += small[0, 0, 1, 1] / 16
+    assert torch.allclose(finest[0, 0, 1, 1], picture[0, 0, 1, 1] - inner)
+
+
+def test_oklab_has_the_published_values_and_an_inverse() -> None:
+    # CSS Color 4 prints them: red and white.
+    colours = torch.tensor([[1.0, 0, 0], [1, 1, 1], [0.2, 0.5, 0.7]], dtype=torch.float64)
+    x = colours.T[None, :, :, None]
+    lab = oklab.to_oklab(x)[0, :, :, 0].T
+    wanted = torch.tensor([[0.62796, 0.22486, 0.12585], [1, 0, 0]], dtype=torch.float64)
+    assert torch.allclose(lab[:2], wanted, atol=1e-4)
+    for linear in (True, False):
+        assert torch.allclose(oklab.from_oklab(oklab.to_oklab(x, linear), linear), x, atol=1e-6)
+
+
+def test_colours_get_the_mean_and_the_covariance_of_the_style() -> None:
+    x, style = drawn(1, 3, 30, 20), drawn(1, 3, 25, 31, seed=1) * 3 + 2
+    style[:, 0] += style[:, 1]
+    mean, covariance = oklab.moments(oklab.matched(x, style))
+    flat = style[0].flatten(1).numpy()
+    assert np.allclose(mean[:, 0], flat.mean(1))
+    assert np.allclose(covariance, np.cov(flat, bias=True), rtol=1e-3)  # of the ridges
+
+
+def test_chroma_is_filtered_along_the_lightness() -> None:
+    chroma, light = drawn(1, 2, 6, 7), drawn(1, 1, 6, 7, seed=1)
+    wanted = chroma.clone()
+    for _ in range(5):
+        before = torch.nn.functional.pad(wanted, (1, 1, 1, 1), mode="replicate")
+        around = torch.nn.functional.pad(light, (1, 1, 1, 1), mode="replicate")
+        for y in range(6):
+            for x in range(7):
+                near = around[0, 0, y : y + 3, x : x + 3]
+                weight = torch.exp(-10 * (near - light[0, 0, y, x]).abs())
+                part = before[0, :, y : y + 3, x : x + 3]
+                wanted[0, :, y, x] = (part * weight).sum((1, 2)) / weight.sum()
+    assert torch.allclose(oklab.along(chroma, light), wanted)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> nnst.NNST:
+    """The model that ships, for pictures that are not looked at."""
+    monkeypatch.setattr(nnst, "STEPS", 2)
+    monkeypatch.setattr(nnst, "PUBLISHED_STEPS", 2)
+    return models.load("nnst")
+
+
+@pytest.mark.parametrize("published", [False, True])
+@pytest.mark.parametrize("size", [(32, 32), (33, 150), (96, 64)])
+def test_any_size_is_painted_twice_the_same(
+    hasty: nnst.NNST, size: tuple[int, int], published: bool
+) -> None:
+    hasty.published = published
+    content = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    code = hasty.encode_style(content.flip(1).repeat(1, 1, 2, 1))
+    with torch.inference_mode():  # as a stream does
+        first, second = hasty(content, code), hasty(content, code)
+    assert first.shape == content.shape
+    assert torch.equal(first, second)
+    assert 0 <= first.min() <= first.max() <= 1
+
+
+def test_vgg16_of_torchvision_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its keys and shapes; the features are those of its plain list of layers."""
+    layers, inputs = [], 3
+    for block, count in enumerate((2, 2, 3, 3, 3)):
+        for _ in range(count):
+            outputs = min(512, 64 << block)
+            layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
+            inputs = outputs
+        layers.append(nn.MaxPool2d(2))
+    plain = nn.Sequential(*layers)
+    state = {f"features.{key}": t for key, t in plain.state_dict().items()}
+    torch.save(state | {"classifier.6.bias": torch.zeros(1000)}, tmp_path / "vgg16.pth")
+    out = tmp_path / "vgg16.safetensors"
+    assert import_published.main([str(tmp_path / "vgg16.pth"), "-o", str(out)]) == 0
+    model = models.load(out)
+    assert models.optimises(out)
+    picture = torch.rand(1, 3, 37, 50)
+    mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[..., None, None]
+    x, wanted = (picture - mean) / deviation, []
+    for place, layer in enumerate(plain[:23]):
+        x = layer(x)
+        if place in (1, 3, 6, 8, 11, 13, 15, 18, 20, 22):  # the published list
+            wanted.append(x)
+    maps = dict(model.encoder.walk(picture)).values()
+    assert len(maps) == 10
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(maps, wanted, strict=True))
+    monkeypatch.setattr(nnst, "STEPS", 1)
+    content = torch.rand(1, 3, 32, 40)
+    assert model(content, model.encode_style(content.flip(2))).isfinite().all()
+
+
+def test_weights_as_torchvision_has_them_are_not_loaded(tmp_path: Path) -> None:
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "vgg16.pth")
+    with pytest.raises(ValueError, match="must first become one of ours"):
+        models.load(tmp_path / "vgg16.pth")
