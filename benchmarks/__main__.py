@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import attention, engines, latency, memory, scale, stream, transport
+from benchmarks import attention, engines, latency, memory, nnst, scale, stream, transport
 
 ALL = {
     "stream": stream.measure,
@@ -12,6 +12,7 @@ ALL = {
     "scale": scale.measure,
     "attention": attention.measure,
     "engines": engines.measure,
+    "nnst": nnst.measure,
 }
 
 

@@ -157,10 +157,10 @@ class NNST(nn.Module):
             pixels = halved(sheet.pixels, level + 1)[-1]
             for turn in range(4):
                 guide = None if sheet.guide is None else sheet.guide.rot90(turn, (2, 3))
-                look.append(Turned(self._maps(pixels.rot90(turn, (2, 3))), guide, sheet.share))
+                look.append(Turned(self.layers(pixels.rot90(turn, (2, 3))), guide, sheet.share))
         return look
 
-    def _maps(self, picture: Tensor) -> Maps:
+    def layers(self, picture: Tensor) -> Maps:
         """Every layer of the four blocks, of RGB (1,3,H,W)."""
         maps = []
         for name, x in self.encoder.walk(picture):
@@ -185,7 +185,7 @@ class NNST(nn.Module):
     @torch.no_grad()
     def _target(self, source: Tensor, look: "list[Turned]", guide: Tensor | None) -> Tensor:
         """(1,3,H,W) -> for each hypercolumn the nearest one of the style (N,C), of length 1."""
-        query = self._columns(self._maps(source), source.shape[2:])
+        query = self._columns(self.layers(source), source.shape[2:])
         sizes = [t.maps[0].shape[2:] for t in look]
         keys = [self._columns(t.maps, size) for t, size in zip(look, sizes, strict=True)]
         style = torch.cat([drawn(k, t.share) for k, t in zip(keys, look, strict=True)])
@@ -209,7 +209,7 @@ class NNST(nn.Module):
         """The loss of the main pass (eq. 8): mean of 1 - cos between hypercolumns and targets."""
 
         def loss(picture: Tensor) -> Tensor:
-            return apart(unit(self._columns(self._maps(picture), picture.shape[2:])), target)
+            return apart(unit(self._columns(self.layers(picture), picture.shape[2:])), target)
 
         return loss
 
@@ -221,7 +221,7 @@ class NNST(nn.Module):
         def loss(picture: Tensor) -> Tensor:
             total = picture.new_zeros(())
             earlier = None
-            for layer, current in enumerate(self._maps(picture)):
+            for layer, current in enumerate(self.layers(picture)):
                 grid = Grid.on(current, dice, self.published)
                 style = torch.cat([drawn(rows(grid(t.maps[layer])), t.share) for t in look])
                 guides = None
