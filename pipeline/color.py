@@ -4,6 +4,7 @@ the stream is tagged with. Scaling happens in the same pass."""
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
+from threading import local
 from typing import cast
 
 import av
@@ -40,7 +41,15 @@ _THREADS = 2
 _SD_LINES = 576
 _UNSPECIFIED = 2
 
-_reformatter = VideoReformatter()
+
+class _OfThread(local):
+    """A reformatter is not to be used by two threads at a time: FFmpeg crashes."""
+
+    def __init__(self) -> None:
+        self.reformatter = VideoReformatter()
+
+
+_own = _OfThread()
 
 
 def _name(table: dict[str, int], value: int) -> str | None:
@@ -127,8 +136,8 @@ def to_yuv(pixels: Pixels, pix_fmt: str, tags: ColorTags) -> VideoFrame:
     frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
     frame.color_range = ColorRange.JPEG
     if av.VideoFormat(pix_fmt).is_rgb:
-        return _reformatter.reformat(frame, format=pix_fmt, threads=_THREADS)
-    out = _reformatter.reformat(
+        return _own.reformatter.reformat(frame, format=pix_fmt, threads=_THREADS)
+    out = _own.reformatter.reformat(
         frame,
         format=pix_fmt,
         src_color_range=ColorRange.JPEG,

@@ -2,11 +2,13 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from pipeline import color
 from pipeline.frame import ColorTags
@@ -85,3 +87,24 @@ def test_same_as_ffmpeg(
     with open_source(str(clip)) as source:
         ours = np.stack([frame.pixels for frame in source.frames()])
     assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_threads_may_convert_at_the_same_time() -> None:
+    # In a process of its own: it would be killed, not fail.
+    script = """
+import numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from pipeline import color
+tags = color.ColorTags("bt709", "tv")
+pixels = [np.full((h, 320, 3), 99, np.uint8) for h in (240, 480, 160, 360)]
+def convert(k):
+    for _ in range(150):
+        picture = color.to_yuv(pixels[k], "yuv420p", tags)
+        assert picture.height == len(pixels[k])
+with ThreadPoolExecutor(4) as pool:
+    list(pool.map(convert, range(4)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

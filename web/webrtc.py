@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from fractions import Fraction
+from threading import Lock
 from typing import Any
 
 import aioice.ice
@@ -81,6 +82,7 @@ class Channel:
         self._codec: VideoCodecContext | None = None
         self._key_s = self._zero_s = 0.0
         self._task: asyncio.Task[None] | None = None
+        self._encoding = Lock()  # a task that is cancelled leaves its thread behind
 
     def join(self, viewer: Viewer) -> None:
         """Shown to one more."""
@@ -108,6 +110,10 @@ class Channel:
             await self._screen.next(KEY_S / 2)
 
     def _encoded(self, pixels: Pixels) -> list[Packet[Any]]:
+        with self._encoding:
+            return self._packets_of(pixels)
+
+    def _packets_of(self, pixels: Pixels) -> list[Packet[Any]]:
         h, w = pixels.shape[0] & ~1, pixels.shape[1] & ~1
         picture = color.to_yuv(pixels[:h, :w], "yuv420p", TAGS)
         now_s = time.monotonic()
