@@ -66,4 +66,4 @@ def step(
         total = torch.stack(losses).sum()
         torch.autograd.backward(total)
         times.append(time.perf_counter() - began)
-    return min(times), float(total), [x.grad for x in features if x.grad is not None]
+    return min(times), float(total.detach()), [x.grad for x in features if x.grad is not None]

@@ -25,7 +25,7 @@ class OptimizingEngine(TorchEngine):
         if model == "nnst":
             self.why = (
                 "nnst sees with the narrow encoder that ships; with torchvision's VGG-16 it paints "
-                "better (docs/models.md)"
+                "better (docs/nnst.md)"
             )
 
     def encode_style(self, style: Frames | Arrays, guide: Frames | None = None) -> Code:

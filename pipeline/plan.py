@@ -89,7 +89,7 @@ class StreamOptions:
         "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// srt:// "
         "udp:// tcp://, a playlist (FOLDER/live.m3u8), web: (a live page; web:ADDRESS:PORT), "
         "window:, camera: (a virtual one) or null:; several at a time; "
-        "default: INPUT_STYLE.mp4 beside the input",
+        "default: INPUT_STYLE.mp4 (.png) beside the input",
         metavar="OUTPUT",
     )
     style_mask: str | None = option(
