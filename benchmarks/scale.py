@@ -8,7 +8,8 @@ from typing import Any
 
 from benchmarks import Row, pace
 from engines import Frames
-from pipeline.plan import StreamOptions, planned
+from pipeline.plan import planned
+from pipeline.request import StreamOptions
 from pipeline.run import Pipeline
 from pipeline.stages import Stylizer
 

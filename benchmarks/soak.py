@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.plan import StreamOptions, planned
+from pipeline.plan import planned
 from pipeline.report import Progress
+from pipeline.request import StreamOptions
 from pipeline.run import Pipeline
 
 DAY = 25 * 24 * 3600

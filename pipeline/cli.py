@@ -15,9 +15,10 @@ from pipeline.films import Film, films_of, table
 from pipeline.logs import note, say, speak
 from pipeline.opening import shown
 from pipeline.options import Parser, add_options, build, read_yaml
-from pipeline.plan import Plan, StreamOptions, planned
+from pipeline.plan import Plan, planned
 from pipeline.progress import ProgressView
 from pipeline.report import Progress, Report
+from pipeline.request import StreamOptions
 from pipeline.run import Pipeline
 
 EPILOG = """examples:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError
-from pipeline.plan import StreamOptions, default_output
+from pipeline.plan import default_output
+from pipeline.request import StreamOptions
 from pipeline.sinks import journals
 from pipeline.sources import PICTURE_SUFFIXES
 

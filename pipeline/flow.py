@@ -26,19 +26,10 @@ def flow(first: Grey, second: Grey, start: Flow | None = None) -> Flow:
     return np.asarray(dis.calc(first, second, begun), np.float32)
 
 
-def moved(picture: NDArray[Any], along: Flow) -> NDArray[Any]:
+def moved(picture: Any, along: Flow, how: int = cv2.INTER_LINEAR) -> Any:
     """(H,W[,C]) -> at each pixel what lies where its flow points to; the border is repeated."""
-    height, width = along.shape[:2]
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return np.asarray(
-        cv2.remap(
-            picture,
-            x + along[..., 0],
-            y + along[..., 1],
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-    )
+    x, y = cv2.split(along)
+    return cv2.remap(picture, x, y, how | cv2.WARP_RELATIVE_MAP, borderMode=cv2.BORDER_REPLICATE)
 
 
 def trusted(flow: Flow, other: Flow) -> NDArray[np.bool_]:

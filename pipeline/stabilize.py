@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.flow import moved
 from pipeline.frame import Pixels
 
 Grey = NDArray[np.uint8]
@@ -166,10 +167,3 @@ def small(content: Pixels) -> Grey:
     size = max(16, round(width * scale)), max(16, round(height * scale))
     grey = cv2.cvtColor(content, cv2.COLOR_RGB2GRAY)
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def moved(picture: Any, flow: Floats, how: int = cv2.INTER_LINEAR) -> Any:
-    """At each pixel what `picture` has where `flow` (H,W,2; px) points to from there."""
-    x, y = cv2.split(flow)
-    how |= cv2.WARP_RELATIVE_MAP
-    return cv2.remap(picture, x, y, how, borderMode=cv2.BORDER_REPLICATE)

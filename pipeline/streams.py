@@ -21,7 +21,7 @@ from rich.table import Table
 from pipeline.errors import ConfigError
 from pipeline.logs import say
 from pipeline.options import build
-from pipeline.plan import StreamOptions
+from pipeline.request import StreamOptions
 
 PROGRAM = Path(__file__).parent.parent / "run_stream.py"
 LOOK_S = 0.2

@@ -15,8 +15,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from test_kills import children, processes  # noqa: E402
 
-from pipeline.plan import StreamOptions, planned  # noqa: E402
+from pipeline.plan import planned  # noqa: E402
 from pipeline.report import Progress  # noqa: E402
+from pipeline.request import StreamOptions  # noqa: E402
 from pipeline.run import Pipeline  # noqa: E402
 
 NODE = "raylet"

@@ -21,8 +21,9 @@ from pipeline import confined as home
 from pipeline import supervision
 from pipeline.confined import confined
 from pipeline.errors import ConfigError, SourceInvalid, StageFailed, StreamError
-from pipeline.plan import StreamOptions, planned
+from pipeline.plan import planned
 from pipeline.queues import Ticket
+from pipeline.request import StreamOptions
 from pipeline.stages import Work
 from pipeline.supervision import MOST_FAILURES, StageDied, Supervised, start_ray, stop_ray, wait
 from tests import media

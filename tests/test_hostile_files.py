@@ -26,8 +26,9 @@ from engines import cache, load_engine
 from models import codes
 from pipeline.errors import ConfigError, EngineError, StreamError
 from pipeline.options import build, read_yaml
-from pipeline.plan import StreamOptions, check_options, planned
+from pipeline.plan import check_options, planned
 from pipeline.pool import FramePool
+from pipeline.request import StreamOptions
 from pipeline.sinks import SinkOptions, open_sink, prepare
 from pipeline.sources import open_source
 from pipeline.stages import Look, Stylizer

@@ -8,7 +8,7 @@ import pytest
 from pipeline.cli import parse
 from pipeline.errors import ConfigError
 from pipeline.options import build, read_yaml
-from pipeline.plan import StreamOptions
+from pipeline.request import StreamOptions
 
 DEFAULTS = Path(__file__).parents[1] / "configs" / "default.yaml"
 

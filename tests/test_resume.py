@@ -19,9 +19,9 @@ from test_sinks import packets, times
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.job import Job, job_of
-from pipeline.plan import StreamOptions
 from pipeline.pool import FramePool
 from pipeline.queues import Ticket
+from pipeline.request import StreamOptions
 from pipeline.sinks import SinkOptions, journals, open_sink, prepare
 from pipeline.sinks._journal import Journal
 from pipeline.sources import SourceOptions, open_source

@@ -9,8 +9,9 @@ from conftest import Run
 
 from pipeline.errors import SourceError, StreamError
 from pipeline.opening import mapped, shown
-from pipeline.plan import StreamOptions, default_output
+from pipeline.plan import default_output
 from pipeline.report import Report
+from pipeline.request import StreamOptions
 from pipeline.sinks import prepare
 from pipeline.sources import open_source
 

@@ -1,0 +1,100 @@
+"""From options and styles to what the stylizers need: looks, times, masks and guides."""
+
+import os
+
+import models
+from pipeline.confined import confined
+from pipeline.control import Change, Region
+from pipeline.errors import ConfigError
+from pipeline.frame import Pixels
+from pipeline.keyframes import Film
+from pipeline.mask import Mask, colours, read_mask
+from pipeline.request import StreamOptions
+from pipeline.sources import SourceOptions
+from pipeline.stages import Look
+from pipeline.style import Style
+from pipeline.timeline import Span, Timeline
+
+SAME = 48
+"""Levels by which the colours of a region may differ."""
+
+
+def optimises(model: str) -> bool:
+    """Whether a model paints by key frames; False where it cannot be read: loading says why."""
+    try:
+        return models.optimises(model)
+    except (ValueError, OSError):
+        return False
+
+
+def make_look(options: StreamOptions, styles: list[Style]) -> Look:
+    """What the stylizers need; the CPU is shared out among them."""
+    guides = guides_of(options, styles) if options.style_mask else None
+    if options.mask and guides is None:
+        check_masks(options, styles)
+    return Look(
+        options.model,
+        options.device,
+        [s.look for s in styles],
+        [str(s.path.resolve()) for s in styles],
+        Timeline((s.span, s.weight) for s in styles),
+        options.mask if guides is None else [],
+        options.strength,
+        options.preserve_color,
+        max(1, (options.threads or os.cpu_count() or 1) // options.stylizers),
+        options.engine,
+        Film("", SourceOptions()) if optimises(options.model) else None,
+        guides,
+    )
+
+
+def guides_of(options: StreamOptions, styles: list[Style]) -> tuple[str, Pixels]:
+    """The mask of the frames and the marked style; every region of the one is in the other."""
+    if len(styles) != 1 or len(options.mask) != 1 or options.style_mask is None:
+        raise ConfigError("--style-mask goes with one --style, and one --mask for the input")
+    path = options.mask[0]
+    marked = confined(f"mask {options.style_mask}", read_mask, options.style_mask)
+    there = colours(marked)
+    for colour in confined(f"mask {path}", regions_in, path):
+        if all(max(abs(a - b) for a, b in zip(colour, c, strict=True)) > SAME for c in there):
+            raise ConfigError(
+                f"mask {path} has a region of colour #{bytes(colour).hex()}, which "
+                f"{options.style_mask} has nowhere: mark where its style is to be found"
+            )
+    return path, marked
+
+
+def regions_in(path: str) -> list[tuple[int, int, int]]:
+    """The colours that a mask begins with."""
+    mask = Mask(path)
+    found = colours(mask.picture(0.0))
+    mask.close()
+    return found
+
+
+def wanted_at_first(look: Look) -> Change:
+    """What the stream begins with, for outputs that show it."""
+    shares = look.timeline.at(0)
+    regions = [Region("0", None, dict(zip(look.paths, shares, strict=True)))]
+    if look.masks:
+        placed = zip(look.paths, [None, *look.masks], strict=True)
+        regions = [Region(str(k), mask, {path: 1.0}) for k, (path, mask) in enumerate(placed)]
+    return Change(tuple(regions), look.strength, look.keep_color)
+
+
+def check_masks(options: StreamOptions, styles: list[Style]) -> None:
+    """Each mask can be read and has its style; regions are not mixed nor timed."""
+    if len(options.mask) != len(styles) - 1:
+        raise ConfigError(
+            f"{len(styles)} styles and {len(options.mask)} masks: the first style lies beneath, "
+            "each further one needs its --mask"
+        )
+    if any(s.weight != 1 or s.span != Span() for s in styles):
+        raise ConfigError("with --mask a style has neither weight nor time: the mask says where")
+    for path in options.mask:
+        confined(f"mask {path}", check_mask, path)
+
+
+def check_mask(path: str) -> None:
+    """ConfigError unless it can be read."""
+    Mask(path).close()

@@ -1,0 +1,144 @@
+"""What a user can ask of run_stream.py: every option, once."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from engines import KINDS
+from pipeline.keyframes import Cue
+from pipeline.limits import MAX_SIDE_PX
+from pipeline.logs import FORMS
+from pipeline.options import option
+from pipeline.timeline import seconds
+
+
+def rate(text: str) -> Fraction:
+    """`25`, `29.97` or `30000/1001` -> frames a second."""
+    if "e" in text.lower() or len(text) > 40:  # 1e999999999 takes hours to be refused as a number
+        raise ValueError("a rate is a number, or a fraction of two")
+    value = Fraction(text)
+    if not 0 < value <= 1000:
+        raise ValueError("a rate is between 0 and 1000 frames a second")
+    return value.limit_denominator(1001)
+
+
+def latency(text: str) -> float:
+    """`150ms` or `0.5s` -> seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d*)?|\.\d+)\s*(ms|s)", text.strip())
+    value = float(match[1]) / (1000 if match[2] == "ms" else 1) if match else 0.0
+    if not 0.01 <= value <= 60:
+        raise ValueError("write it like 150ms or 0.5s; 10ms to 60s")
+    return value
+
+
+def strength(text: str) -> float:
+    """0 (the photograph) to 1 (the full style) and on to 1.5 (beyond it)."""
+    value = float(text)
+    if not 0 <= value <= 1.5:
+        raise ValueError("strength lies between 0 and 1.5")
+    return value
+
+
+def cues(text: str) -> tuple[Cue, ...]:
+    """`0,2.5s,1:10` -> frames by their numbers, and times in s by a unit or a colon."""
+    words = [word.strip() for word in text.split(",")]
+    return tuple(int(word) if word.isdecimal() else seconds(word) for word in words)
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """What a user can ask of run_stream.py; configs/default.yaml holds the same with reasons."""
+
+    style: list[str] = option(
+        [],
+        "picture (or .style code) whose look is wanted; several mix: a.jpg:0.7 b.jpg:0.3; "
+        "from a time on: b.jpg@10s; cross-faded: b.jpg@10s..12s",
+        metavar="PICTURE",
+    )
+    mask: list[str] = option(
+        [],
+        "picture or video that is white where the second style lies (the next mask: the third)",
+        metavar="MASK",
+    )
+    output: list[str] = option(
+        [],
+        "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// srt:// "
+        "udp:// tcp://, a playlist (FOLDER/live.m3u8), web: (a live page; web:ADDRESS:PORT), "
+        "window:, camera: (a virtual one) or null:; several at a time; "
+        "default: INPUT_STYLE.mp4 (.png) beside the input",
+        metavar="OUTPUT",
+    )
+    style_mask: str | None = option(
+        None,
+        "nnst: picture that marks regions of the style by colours; the one --mask then marks by "
+        "the same colours where they belong",
+        metavar="MASK",
+    )
+    keyframes: tuple[Cue, ...] | None = option(
+        None,
+        "nnst: frames that are painted, the others follow them: 0,2.5s,1:10 (numbers or times); "
+        "default: at cuts and as things move",
+        parse=cues,
+        metavar="LIST",
+    )
+    strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
+    size: int | None = option(
+        None, "short side in px; default: the input's own", least=16, most=MAX_SIDE_PX
+    )
+    preserve_color: bool = option(False, "keep the input's colours, paint only light and strokes")
+    stabilize: bool = option(
+        False, "let paint stick to things: less flicker, at the cost of a little sharpness"
+    )
+    start: float | None = option(None, "begin here: seconds or m:s", parse=seconds, metavar="TIME")
+    end: float | None = option(None, "end here: seconds or m:s", parse=seconds, metavar="TIME")
+    wait_for_source: bool = option(False, "try again while a live input is not there yet")
+    connect_attempts: int | None = option(
+        None, "give a live input up after so many failures in a row; default: never", least=1
+    )
+    max_latency: float | None = option(
+        None,
+        "of a live input: leave out what would be later, then paint at a smaller size",
+        parse=latency,
+        metavar="150ms",
+    )
+    fps: Fraction | None = option(
+        None, "frames a second of the output; default: the input's own times", parse=rate
+    )
+    codec: str | None = option(None, "h264 hevc vp9 av1 ffv1 prores ...; default by suffix")
+    quality: int | None = option(
+        None, "constant quality of the codec, lower is better (h264: 18); JPEG: 1 to 100", least=0
+    )
+    no_audio: bool = option(False, "leave sound and subtitles out")
+    overwrite: bool = option(False, "replace an output that exists")
+    resume: bool = option(
+        False, "go on where an earlier run of the same job ended, however it ended; or begin"
+    )
+    report: str | None = option(None, "also write the final report as JSON", metavar="FILE.json")
+    metrics: int | None = option(
+        None,
+        "serve figures for Prometheus at http://127.0.0.1:PORT/metrics, and at /health whether "
+        "frames come out",
+        metavar="PORT",
+        least=1,
+    )
+    log: str = option("text", "lines for people, or one JSON object a line", choices=FORMS)
+    web_token: str | None = option(
+        None,
+        "file with the token that the live page asks for (made if there is none); a page that "
+        "others can reach needs one",
+        metavar="FILE",
+    )
+    recordings: str | None = option(
+        None, "folder in which the live page may record the stream", metavar="FOLDER"
+    )
+    model: str = option(
+        "compact", "what paints: a model that ships or a weights file; identity paints nothing"
+    )
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
+    engine: str = option(
+        "auto", "what runs the model; auto: the fastest that paints the same", choices=KINDS
+    )
+    stylizers: int = option(1, "stylizers side by side", least=1, most=256)
+    threads: int | None = option(
+        None, "processor threads that paint, shared by the stylizers; default: all", least=1
+    )
