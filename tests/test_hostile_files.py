@@ -92,7 +92,7 @@ def test_hostile_weights_are_refused_and_run_nothing(tmp_path: Path) -> None:
         assert time.monotonic() - began < 10, name
     assert not (tmp_path / "ran").exists()
     torch.save({"a": Runs(tmp_path / "ran")}, tmp_path / "a.pth")
-    with pytest.raises(ValueError, match="not a weights file"):
+    with pytest.raises(ValueError, match="must first become one of ours"):
         models.load(tmp_path / "a.pth")
     assert not (tmp_path / "ran").exists()
 
@@ -161,7 +161,7 @@ def test_a_planted_graph_is_never_loaded(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(made) == 3
     path = tmp_path / "planted.onnx"
     path.write_bytes(planted)
-    with pytest.raises(ValueError, match="not a weights file"):
+    with pytest.raises(ValueError, match="must first become one of ours"):
         load_engine(str(path), "cpu", kind="onnx")
 
 

@@ -25,7 +25,7 @@ def pattern_of(text: str) -> str:
     path = Path(text)
     if text.endswith(("/", "\\")) or path.is_dir():
         return str(path / "%06d.png")
-    if path.name.count("%") > 1:
+    if path.name.count("%") != len(_PATTERN.findall(path.name)[:1]):
         raise SinkError(
             f"{text}: one % is allowed in the name, as %06d, for the number of the frame"
         )
