@@ -44,7 +44,9 @@ def _existing(pattern: str) -> list[Path]:
 
 def prepare(text: str, options: SinkOptions) -> None:
     """Refuses what cannot work; clears the pictures of an earlier run if that is allowed."""
-    pattern = pattern_of(text)
+    pattern, path = pattern_of(text), Path(text)
+    if not _PATTERN.search(Path(pattern).name) and not options.single:
+        raise SinkError(f"{text} is one picture; write {path.stem}_%06d{path.suffix} or a folder/")
     if options.codec is not None:
         raise SinkError(f"a codec ({options.codec}) makes no sense for pictures; leave it out")
     found, journal = _existing(pattern), journal_of(text)
@@ -94,10 +96,7 @@ def _drop_torn(pattern: str) -> None:
 
 def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
     """A sink for the pictures `text`, going on after those that this run has written."""
-    pattern, path = pattern_of(text), Path(text)
-    if not _PATTERN.search(Path(pattern).name) and info.frames != 1:
-        raise SinkError(f"{text} is one picture; write {path.stem}_%06d{path.suffix} or a folder/")
-    return ImagesSink(pattern, options)
+    return ImagesSink(pattern_of(text), options)
 
 
 class ImagesSink:
