@@ -28,10 +28,12 @@ def option(
     metavar: str | None = None,
     least: float | None = None,
     most: float | None = None,
+    heading: str | None = None,
 ) -> Any:
     """A dataclass field that is also a command-line option and a YAML key.
 
-    `parse` turns its text into its value; `least` and `most` are the numbers allowed.
+    `parse` turns its text into its value; `least` and `most` are the numbers allowed. `heading`
+    stands in the help before this option and those that follow it.
     """
     metadata = {
         "help": help,
@@ -40,6 +42,7 @@ def option(
         "metavar": metavar,
         "least": least,
         "most": most,
+        "heading": heading,
     }
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
@@ -68,20 +71,23 @@ def nearest(word: str, known: Sequence[str]) -> str:
 
 def add_options(parser: argparse.ArgumentParser, schema: type) -> None:
     """An option for each field of the dataclass; what the user leaves out is left out."""
+    group: Any = parser
     for field in dataclasses.fields(schema):
         kind, many = _kind(schema, field)
+        if heading := field.metadata.get("heading"):
+            group = parser.add_argument_group(heading)
         if kind is dict:
             continue  # tables are for config files
         about: dict[str, Any] = {"help": _help(field), "default": argparse.SUPPRESS}
         name = "--" + field.name.replace("_", "-")
         if kind is bool:
             action = "store_true" if field.default is False else argparse.BooleanOptionalAction
-            parser.add_argument(name, action=action, **about)
+            group.add_argument(name, action=action, **about)
             continue
         about["metavar"] = field.metadata.get("metavar")
         if many:
             about |= {"action": "append", "nargs": "+"}
-        parser.add_argument(name, **about)
+        group.add_argument(name, **about)
 
 
 def build(schema: type[T], *sources: dict[str, Any]) -> T:

@@ -54,19 +54,23 @@ class StreamOptions:
         "picture (or .style code) whose look is wanted; several mix: a.jpg:0.7 b.jpg:0.3; "
         "from a time on: b.jpg@10s; cross-faded: b.jpg@10s..12s",
         metavar="PICTURE",
+        heading="what is painted, and how",
     )
     mask: list[str] = option(
         [],
         "picture or video that is white where the second style lies (the next mask: the third)",
         metavar="MASK",
     )
-    output: list[str] = option(
-        [],
-        "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// srt:// "
-        "udp:// tcp://, a playlist (FOLDER/live.m3u8), web: (a live page; web:ADDRESS:PORT), "
-        "window:, camera: (a virtual one) or null:; several at a time; "
-        "default: INPUT_STYLE.mp4 (.png) beside the input",
-        metavar="OUTPUT",
+    strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
+    size: int | None = option(
+        None, "short side in px; default: the input's own", least=16, most=MAX_SIDE_PX
+    )
+    preserve_color: bool = option(False, "keep the input's colours, paint only light and strokes")
+    stabilize: bool = option(
+        False, "let paint stick to things: less flicker, at the cost of a little sharpness"
+    )
+    model: str = option(
+        "compact", "what paints: a model that ships or a weights file; identity paints nothing"
     )
     style_mask: str | None = option(
         None,
@@ -81,25 +85,18 @@ class StreamOptions:
         parse=cues,
         metavar="LIST",
     )
-    strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
-    size: int | None = option(
-        None, "short side in px; default: the input's own", least=16, most=MAX_SIDE_PX
+    output: list[str] = option(
+        [],
+        "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// srt:// "
+        "udp:// tcp://, a playlist (FOLDER/live.m3u8), web: (a live page; web:ADDRESS:PORT), "
+        "window:, camera: (a virtual one) or null:; several at a time; "
+        "default: INPUT_STYLE.mp4 (.png) beside the input",
+        metavar="OUTPUT",
+        heading="what comes out",
     )
-    preserve_color: bool = option(False, "keep the input's colours, paint only light and strokes")
-    stabilize: bool = option(
-        False, "let paint stick to things: less flicker, at the cost of a little sharpness"
-    )
-    start: float | None = option(None, "begin here: seconds or m:s", parse=seconds, metavar="TIME")
-    end: float | None = option(None, "end here: seconds or m:s", parse=seconds, metavar="TIME")
-    wait_for_source: bool = option(False, "try again while a live input is not there yet")
-    connect_attempts: int | None = option(
-        None, "give a live input up after so many failures in a row; default: never", least=1
-    )
-    max_latency: float | None = option(
-        None,
-        "of a live input: leave out what would be later, then paint at a smaller size",
-        parse=latency,
-        metavar="150ms",
+    overwrite: bool = option(False, "replace an output that exists")
+    resume: bool = option(
+        False, "go on where an earlier run of the same job ended, however it ended; or begin"
     )
     fps: Fraction | None = option(
         None, "frames a second of the output; default: the input's own times", parse=rate
@@ -109,19 +106,24 @@ class StreamOptions:
         None, "constant quality of the codec, lower is better (h264: 18); JPEG: 1 to 100", least=0
     )
     no_audio: bool = option(False, "leave sound and subtitles out")
-    overwrite: bool = option(False, "replace an output that exists")
-    resume: bool = option(
-        False, "go on where an earlier run of the same job ended, however it ended; or begin"
+    start: float | None = option(
+        None, "begin here: seconds or m:s", parse=seconds, metavar="TIME", heading="films"
     )
-    report: str | None = option(None, "also write the final report as JSON", metavar="FILE.json")
-    metrics: int | None = option(
+    end: float | None = option(None, "end here: seconds or m:s", parse=seconds, metavar="TIME")
+    wait_for_source: bool = option(
+        False,
+        "try again while a live input is not there yet",
+        heading="live inputs and the live page",
+    )
+    connect_attempts: int | None = option(
+        None, "give a live input up after so many failures in a row; default: never", least=1
+    )
+    max_latency: float | None = option(
         None,
-        "serve figures for Prometheus at http://127.0.0.1:PORT/metrics, and at /health whether "
-        "frames come out",
-        metavar="PORT",
-        least=1,
+        "of a live input: leave out what would be later, then paint at a smaller size",
+        parse=latency,
+        metavar="150ms",
     )
-    log: str = option("text", "lines for people, or one JSON object a line", choices=FORMS)
     web_token: str | None = option(
         None,
         "file with the token that the live page asks for (made if there is none); a page that "
@@ -131,13 +133,24 @@ class StreamOptions:
     recordings: str | None = option(
         None, "folder in which the live page may record the stream", metavar="FOLDER"
     )
-    model: str = option(
-        "compact", "what paints: a model that ships or a weights file; identity paints nothing"
+    report: str | None = option(
+        None, "also write the final report as JSON", metavar="FILE.json", heading="what is said"
+    )
+    metrics: int | None = option(
+        None,
+        "serve figures for Prometheus at http://127.0.0.1:PORT/metrics, and at /health whether "
+        "frames come out",
+        metavar="PORT",
+        least=1,
+    )
+    log: str = option("text", "lines for people, or one JSON object a line", choices=FORMS)
+    engine: str = option(
+        "auto",
+        "what runs the model; auto: the fastest that paints the same",
+        choices=KINDS,
+        heading="this machine",
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
-    engine: str = option(
-        "auto", "what runs the model; auto: the fastest that paints the same", choices=KINDS
-    )
     stylizers: int = option(1, "stylizers side by side", least=1, most=256)
     threads: int | None = option(
         None, "processor threads that paint, shared by the stylizers; default: all", least=1
