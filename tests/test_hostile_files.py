@@ -210,7 +210,9 @@ def test_a_planned_output_takes_one_number(tmp_path: Path) -> None:
             prepare(str(tmp_path / name))
 
 
-def test_awkward_inputs_get_one_line() -> None:
+def test_awkward_inputs_get_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "in").mkdir()
+    monkeypatch.chdir(tmp_path / "in")  # what lies around is not for this test
     more = ("test:rate=1e999999999", "test:size=9999999999x1", "%" * 50, "webcam:/")
     for name in (*NAMES, *more):
         options = StreamOptions(model="identity", output=["null:"])
