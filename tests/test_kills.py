@@ -47,7 +47,7 @@ def start(*words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
-def wait_for(path: Path, limit_s: float = 100, bytes_: int = 20_000) -> None:
+def wait_for(path: Path, limit_s: float = 40, bytes_: int = 20_000) -> None:
     """Until the output has begun to grow."""
     end = time.monotonic() + limit_s
     while not (path.exists() and path.stat().st_size > bytes_):
