@@ -1,7 +1,7 @@
 """The live page of a running stream, by its HTTP API and in a real browser."""
 
+import asyncio
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,9 +16,8 @@ import cv2
 import live
 import numpy as np
 import pytest
+from browser import BROWSER, browser
 from conftest import ROOT, Run
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 
 
 class Stream:
@@ -250,22 +249,14 @@ def test_other_names_and_other_pages_are_refused(stream: Stream) -> None:
 
 @pytest.mark.skipif(not BROWSER, reason="needs Chromium")
 def test_a_browser_shows_it(stream: Stream) -> None:
-    words = (
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--virtual-time-budget=4000",
-        "--dump-dom",
-    )
-    page = subprocess.run(
-        [str(BROWSER), *words, f"http://127.0.0.1:{stream.port}/"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    ).stdout
-    assert "frames/s" in page
-    assert 'data-name="wave"' in page
-    assert page.count("aria-pressed") > 5
+    async def look() -> None:
+        async with browser() as tab:
+            await tab.open(f"http://127.0.0.1:{stream.port}/")
+            await tab.until("document.querySelector('[data-name=wave]')")
+            await tab.until("document.querySelectorAll('[aria-pressed]').length > 5")
+            assert "frames/s" in await tab.run("document.documentElement.outerHTML")
+
+    asyncio.run(look())
 
 
 def test_a_port_that_is_taken_is_said_at_once(stream: Stream, paint: Run) -> None:

@@ -35,7 +35,7 @@ def thin(x: Tensor, limit: int = 4096) -> Tensor:
 
 def statistics_loss(x: Tensor, style: Tensor) -> Tensor:
     """Squared differences of channel means and deviations (global style loss of AdaAttN, eq. 9)."""
-    (m, s), (m2, s2) = moments(thin(x)), moments(style)
+    (m, s), (m2, s2) = moments(thin(x)), moments(thin(style))
     return F.mse_loss(m, m2) + F.mse_loss(s, s2)
 
 
