@@ -252,7 +252,7 @@ def test_a_browser_shows_it(stream: Stream) -> None:
     async def look() -> None:
         async with browser() as tab:
             await tab.open(f"http://127.0.0.1:{stream.port}/")
-            await tab.until("document.querySelector('[data-name=wave]')")
+            await tab.until("document.querySelector('[data-name=wave]') !== null")
             await tab.until("document.querySelectorAll('[aria-pressed]').length > 5")
             assert "frames/s" in await tab.run("document.documentElement.outerHTML")
 
