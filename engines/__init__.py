@@ -6,6 +6,7 @@ Every engine has `encode_style(picture) -> code`, made once per style, `mix(code
 
 from collections.abc import Generator
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,7 +75,7 @@ class PatientEngine(Engine, Protocol):
 def load_engine(
     model: str, device: str = "auto", threads: int | None = None, kind: str = "torch"
 ) -> Engine:
-    """The engine of one of KINDS for a model of models/, or for `identity`.
+    """The engine of one of KINDS, or of the folder of an export, for a model or for `identity`.
 
     ValueError: an unknown name, or a model or a device that this kind of engine cannot run.
     """
@@ -92,6 +93,10 @@ def load_engine(
         from engines.choice import choose
 
         return choose(model, device, threads)
+    if kind not in HOMES:
+        from engines.exported import open_export
+
+        return open_export(Path(kind), model, device, threads)
     return make_engine(kind, model, device, threads)
 
 

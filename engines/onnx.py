@@ -30,8 +30,9 @@ class OnnxEngine(GraphEngine):
             )
         return device if ":" in device else "cuda:0"
 
-    def _load(self, graph: Path) -> None:
-        self._session = self._open(graph)
+    def __init__(self, *about: Any, **more: Any) -> None:
+        super().__init__(*about, **more)
+        self._sessions: dict[Path, Any] = {}
 
     def _open(self, graph: Path) -> Any:
         options = onnxruntime.SessionOptions()
@@ -56,6 +57,8 @@ class OnnxEngine(GraphEngine):
         names = [output.name for output in session.get_outputs()]
         return dict(zip(names, session.run(names, {"picture": picture}), strict=True))
 
-    def _paint(self, inputs: dict[str, np.ndarray]) -> Frames:
-        (painted,) = self._session.run(None, inputs)
+    def _paint(self, graph: Path, inputs: dict[str, np.ndarray]) -> Frames:
+        if graph not in self._sessions:
+            self._sessions[graph] = self._open(graph)
+        (painted,) = self._sessions[graph].run(None, inputs)
         return np.asarray(painted, np.uint8)

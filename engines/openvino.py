@@ -24,9 +24,9 @@ class OpenVinoEngine(GraphEngine):
 
     runtime = f"openvino {openvino.__version__.split('-')[0]}"
 
-    def _load(self, graph: Path) -> None:
+    def __init__(self, *about: Any, **more: Any) -> None:
+        super().__init__(*about, **more)
         self._core = openvino.Core()
-        self._frame_graph = graph
         self._ready: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 
     def _about(self) -> dict[str, str]:
@@ -36,11 +36,11 @@ class OpenVinoEngine(GraphEngine):
             about["INFERENCE_NUM_THREADS"] = str(self._threads)
         return about
 
-    def _compiled(self, shape: tuple[int, ...]) -> Any:
+    def _compiled(self, graph: Path, shape: tuple[int, ...]) -> Any:
         """The frame side for frames (1,H,W,3) of this shape."""
 
         def make(path: Path) -> None:
-            model = self._core.read_model(str(self._frame_graph))
+            model = self._core.read_model(str(graph))
             model.reshape({"frames": list(shape)})
             made = self._core.compile_model(model, "CPU", self._about())
             path.write_bytes(made.export_model().getvalue())
@@ -48,7 +48,7 @@ class OpenVinoEngine(GraphEngine):
         processor = str(self._core.get_property("CPU", "FULL_DEVICE_NAME"))
         able = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         bound = sha256("".join([openvino.__version__, processor, *sorted(able)]).encode())
-        name = f"{self._frame_graph.stem}-{shape[2]}x{shape[1]}-{bound.hexdigest()[:16]}.openvino"
+        name = f"{self._graphs.name}-{shape[2]}x{shape[1]}-{bound.hexdigest()[:16]}.openvino"
         return self._core.import_model(cache.obtain(name, make).read_bytes(), "CPU", self._about())
 
     def _encode(self, graph: Path, picture: Frames) -> Arrays:
@@ -56,10 +56,10 @@ class OpenVinoEngine(GraphEngine):
         outputs = compiled({"picture": picture})
         return {port.get_any_name(): np.array(outputs[port]) for port in compiled.outputs}
 
-    def _paint(self, inputs: dict[str, np.ndarray]) -> Frames:
+    def _paint(self, graph: Path, inputs: dict[str, np.ndarray]) -> Frames:
         shape = inputs["frames"].shape
         if shape not in self._ready:
-            self._ready[shape] = self._compiled(shape).create_infer_request()
+            self._ready[shape] = self._compiled(graph, shape).create_infer_request()
         self._ready.move_to_end(shape)
         if len(self._ready) > SIZES:
             self._ready.popitem(last=False)

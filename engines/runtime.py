@@ -1,6 +1,7 @@
 """What engines that run exported graphs share. torch is imported only to make the graphs."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,21 +17,56 @@ LEAST = 2
 """multiples a side"""
 
 
+Size = tuple[int, int]
+"""Height and width, px, as frames are padded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """A model as files: the style side, and the frame side for sizes each or (None) for any."""
+
+    name: str
+    """Of the model, its weights and its precision: others have another."""
+    style: Path
+    frames: dict[Size | None, Path]
+
+    def fitting(self, height: int, width: int) -> tuple[Size, Path]:
+        """The size to pad a frame to, and the graph for it. ValueError: none is large enough."""
+        wide, high = padded(width, height)
+        for size in ((high, wide), None):
+            if size in self.frames:
+                return (high, wide), self.frames[size]
+        holding = [s for s in self.frames if s and s[0] >= high and s[1] >= wide]
+        if not holding:
+            sizes = ", ".join(f"{w}x{h}" for h, w in filter(None, self.frames))
+            raise ValueError(
+                f"frames of {width}x{height} fit none of its graphs ({sizes}): export one with "
+                f"--sizes {width}x{height}, or --dynamic"
+            )
+        size = min(holding, key=lambda s: s[0] * s[1])
+        return size, self.frames[size]
+
+
 class GraphEngine(ABC):
-    """One model in float32."""
+    """One model as graphs, in the precision that stands in them."""
 
     batch = 1
     why = ""
     runtime: str
 
-    def __init__(self, model: str, device: str = "auto", threads: int | None = None) -> None:
-        """ValueError: a device that the runtime has not, or a model without a graph for every
-        style."""
+    def __init__(
+        self,
+        model: str,
+        device: str = "auto",
+        threads: int | None = None,
+        graphs: Graphs | None = None,
+    ) -> None:
+        """`graphs`: None makes them, in float32. ValueError: a device that the runtime has not, or
+        a model without a graph for every style."""
         self._device = self._pick(device)
-        self.fingerprint = f"{model} {self.runtime} {self._device} float32"
+        self._graphs = graphs or traced(model)
+        self.fingerprint = f"{self._graphs.name} {self.runtime} {self._device}"
         self._threads = threads
-        self._style_graph = graph(model, "style")
-        self._load(graph(model, "frame"))
 
     def _pick(self, device: str) -> str:
         """The device to run on; ValueError: this runtime has it not."""
@@ -39,12 +75,8 @@ class GraphEngine(ABC):
         return "cpu"
 
     @abstractmethod
-    def _load(self, graph: Path) -> None:
-        """Make the graph of the frame side ready to run."""
-
-    @abstractmethod
-    def _paint(self, inputs: dict[str, np.ndarray]) -> Frames:
-        """All inputs of the frame side by name -> its output."""
+    def _paint(self, graph: Path, inputs: dict[str, np.ndarray]) -> Frames:
+        """All inputs of a graph of the frame side by name -> its output."""
 
     @abstractmethod
     def _encode(self, graph: Path, picture: Frames) -> Arrays:
@@ -54,7 +86,7 @@ class GraphEngine(ABC):
         """A style picture (H,W,3), or the arrays of a saved code -> its code."""
         if isinstance(style, dict):
             return style
-        return self._encode(self._style_graph, pictures.style_sized(style)[None])
+        return self._encode(self._graphs.style, pictures.style_sized(style)[None])
 
     def mix(self, codes: list[Arrays], weights: list[float]) -> Arrays:
         """The weighted sum of codes."""
@@ -67,8 +99,17 @@ class GraphEngine(ABC):
             "keep_color": np.array(keep_color, np.float32),
         }
         h, w = frames.shape[1:3]
-        painted = [self._paint({"frames": pad(f)[None], **about, **code})[0] for f in frames]
-        return np.stack([p[:h, :w] for p in painted])
+        size, graph = self._graphs.fitting(h, w)
+        if size != padded(w, h)[::-1]:
+            self.why = f"frames of {w}x{h} are painted as {size[1]}x{size[0]}, which has a graph"
+        given = [{"frames": pad(f, size)[None], **about, **code} for f in frames]
+        return np.stack([self._paint(graph, one)[0][:h, :w] for one in given])
+
+
+def traced(model: str) -> Graphs:
+    """The graphs of a model of models/, of any size, in float32."""
+    name = f"{Path(model).stem}-{models.fingerprint(model)}"
+    return Graphs(name, graph(model, "style"), {None: graph(model, "frame")})
 
 
 def graph(model: str, side: str) -> Path:
@@ -84,10 +125,11 @@ def graph(model: str, side: str) -> Path:
     return cache.obtain("-".join([*about, f"torch{torch_version}", f"{side}.onnx"]), write)
 
 
-def pad(frame: Frames) -> Frames:
-    """As the models do it: reflected at the right and the bottom, small sides repeated."""
+def pad(frame: Frames, size: Size | None = None) -> Frames:
+    """To `size`, or as the models do it: reflected at the right and the bottom; where that is more
+    than the frame has, its border is repeated."""
     h, w = frame.shape[:2]
-    wide, high = padded(w, h)
+    high, wide = size or padded(w, h)[::-1]
     bottom, right = high - h, wide - w
     if not bottom and not right:
         return np.ascontiguousarray(frame)

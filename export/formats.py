@@ -18,7 +18,7 @@ Size = tuple[int, int] | None
 
 PRECISIONS = {
     "onnx": ("fp32", "fp16", "int8"),
-    "openvino": ("fp32", "fp16"),
+    "openvino": ("fp32", "fp16", "int8"),
     "tensorrt": ("fp32", "fp16", "bf16", "int8"),
 }
 """What each can be written in: no runtime but TensorRT has convolutions of bfloat16."""
@@ -47,6 +47,10 @@ def to_openvino(graph: Path, options: ExportOptions, bearing: Bearing, size: Siz
     import openvino
 
     path, half = graph.with_suffix(".xml"), options.precision == "fp16"
+    if options.precision == "int8" and graph.stem != "style":
+        lowered = onnx.load(graph)
+        lower(lowered, "int8", bearing, rest="fp32")
+        onnx.save(lowered, graph)
     model = openvino.convert_model(graph)
     if size:
         model.reshape(FORMS[options.pixels].shapes(*size))

@@ -53,6 +53,7 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
             if target.exists():
                 shutil.rmtree(target)
             shutil.copytree(folder, target)
+            target.chmod(0o755)
     except (ValueError, RuntimeError) as error:
         raise EngineError(f"model {name}: {str(error).splitlines()[0]}") from error
     except OSError as error:
@@ -107,7 +108,7 @@ def suspect(
 ) -> Layer | None:
     """The first layer by which the graph, in the precision asked for, leaves torch."""
     lowered = onnx.load(frame)
-    if options.format != "openvino":
+    if options.format != "openvino" or options.precision == "int8":
         lower(lowered, options.precision, bears, rest="fp32")
     path = frame.with_name("lowered.onnx")
     onnx.save(lowered, path)

@@ -35,7 +35,8 @@ def job_of(source: str, options: Any, files: list[str]) -> Job:
     }
     weights = models.FOLDER / "weights" / f"{options.model}.safetensors"
     named = {source: Path(source.removeprefix("file:")), options.model: weights}
-    named |= {name: Path(name) for name in [*files, options.model]}
+    exported = str(Path(options.engine, "manifest.json"))
+    named |= {name: Path(name) for name in [*files, options.model, exported]}
     if weights.exists():
         named[options.model] = weights
     contents = {name: fingerprint(path) for name, path in named.items() if path.exists()}

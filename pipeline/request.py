@@ -3,12 +3,13 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from engines import KINDS
 from pipeline.keyframes import Cue
 from pipeline.limits import MAX_SIDE_PX
 from pipeline.logs import FORMS
-from pipeline.options import option
+from pipeline.options import nearest, option
 from pipeline.timeline import seconds
 
 
@@ -43,6 +44,14 @@ def cues(text: str) -> tuple[Cue, ...]:
     """`0,2.5s,1:10` -> frames by their numbers, and times in s by a unit or a colon."""
     words = [word.strip() for word in text.split(",")]
     return tuple(int(word) if word.isdecimal() else seconds(word) for word in words)
+
+
+def engine(text: str) -> str:
+    """The name of an engine, or the folder of an export."""
+    if text in KINDS or Path(text).is_dir():
+        return text
+    near = nearest(text, KINDS) or f": {', '.join(KINDS)}"
+    raise ValueError(f"no engine, and no folder of an export{near}")
 
 
 @dataclass(frozen=True)
@@ -146,8 +155,9 @@ class StreamOptions:
     log: str = option("text", "lines for people, or one JSON object a line", choices=FORMS)
     engine: str = option(
         "auto",
-        "what runs the model; auto: the fastest that paints the same",
-        choices=KINDS,
+        f"what runs the model: {', '.join(KINDS[1:])}, the folder of an export (python -m export), "
+        "or auto: the fastest that paints the same",
+        parse=engine,
         heading="this machine",
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")

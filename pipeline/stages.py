@@ -255,6 +255,8 @@ class Stylizer(Stage):
                 seconds.append((time.perf_counter() - began) / len(group))
                 look = self._looks(ticket.time_s)
                 moved[place] = replace(moved[place], paint_s=seconds[-1], look=look)
+        if self._engine.why not in ["", *self._notices]:
+            self._notices.append(self._engine.why)
         return Work(moved, seconds, notices=list(self._notices))
 
     def _looks(self, time_s: float) -> tuple[float, ...]:

@@ -52,7 +52,9 @@ def start_ray() -> None:
             setattr(node, name, lambda *_, **__: None)
     for left in reversed(range(ATTEMPTS)):
         try:
+            # Unasked it joins a cluster that happens to run on this machine.
             ray.init(
+                "local",
                 num_cpus=1,
                 num_gpus=0,
                 include_dashboard=False,

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,7 @@ import onnxruntime
 import openvino
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, Run
 from safetensors.torch import save_file
 
 import models
@@ -64,6 +65,50 @@ def test_other_programs_paint_what_we_paint(folder: Path, style: str) -> None:
     ours = engine(frame, engine.encode_style(picture), 0.8, False)
     assert theirs.dtype == np.uint8
     assert np.abs(theirs.astype(int) - ours).max() <= 1
+
+
+def test_an_export_is_an_engine(folder: Path, tmp_path: Path) -> None:
+    """Frames of other sizes than its own are painted in the next larger one, and that is said."""
+    picture = cv2.imread(str(ROOT / "styles/wave.jpg"), cv2.IMREAD_COLOR_RGB)
+    frame = cv2.resize(picture, (90, 60), interpolation=cv2.INTER_AREA)[None]
+    ours = load_engine("compact", "cpu", kind="torch")
+    wanted = ours(frame, ours.encode_style(picture), 0.7, True)
+    engine = load_engine("compact", "cpu", kind=str(folder))
+    assert "fp32" in engine.why
+    painted = engine(frame, engine.encode_style(picture), 0.7, True)
+    assert np.abs(painted.astype(int) - wanted).max() <= 1
+    one = shutil.copytree(folder, tmp_path / "one")
+    about = json.loads((one / "manifest.json").read_text())
+    for path in one.glob("frame.*"):
+        digest = about["sha256"].pop(path.name)
+        about["sha256"][f"frame-112x64{path.suffix}"] = digest
+        path.rename(one / f"frame-112x64{path.suffix}")
+    about["sides"] = {"frame-112x64": "112x64"}
+    (one / "manifest.json").write_text(json.dumps(about))
+    engine = load_engine("compact", "cpu", kind=str(one))
+    painted = engine(frame, engine.encode_style(picture), 0.7, True)
+    assert painted.shape == frame.shape
+    assert np.abs(painted.astype(int) - wanted).mean() < 8
+    assert engine.why == "frames of 90x60 are painted as 112x64, which has a graph"
+    with pytest.raises(ValueError, match="fit none of its graphs"):
+        engine(np.zeros((1, 80, 60, 3), np.uint8), engine.encode_style(picture), 1.0, False)
+
+
+def test_the_stream_runs_an_export_that_is_whole(folder: Path, tmp_path: Path, paint: Run) -> None:
+    words = ("test:size=64x48,frames=2", "--style", ROOT / "styles/wave.jpg", "--engine")
+    done = paint(*words, folder, "-o", f"{tmp_path}/painted/")
+    assert done.returncode == 0, done.stderr
+    assert f"fp32: {folder}" in done.stderr
+    bad = shutil.copytree(folder, tmp_path / "bad")
+    graph = next(bad.glob("frame.*"))
+    graph.write_bytes(graph.read_bytes()[:-1])
+    other = tmp_path / "other"
+    other.mkdir()
+    for path, said in ((bad, f"{graph.name} is damaged or was changed"), (other, "is no export")):
+        done = paint(*words, path, "-o", f"{tmp_path}/x/")
+        assert done.returncode == 1
+        assert said in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
 
 
 def test_planes_of_nv12_go_in_and_come_out_at_the_sizes_named(tmp_path: Path) -> None:

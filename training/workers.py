@@ -63,6 +63,7 @@ def fit(task: str, options: RunOptions, out: Path, on_gpus: bool) -> str | None:
     # Ray says much of its own; what the first process says is followed in its file instead.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     ray.init(
+        "local",
         num_cpus=options.workers,
         include_dashboard=False,
         object_store_memory=OBJECT_STORE_BYTES,
