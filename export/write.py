@@ -14,9 +14,8 @@ import torch
 
 import models
 from engines.choice import installed
-from engines.graph import write_frame, write_style
 from engines.precision import lower
-from engines.runtime import LEAST, MULTIPLE, padded
+from engines.runtime import LEAST, MULTIPLE, graph, padded
 from export.calibration import bearing
 from export.formats import FORMATS, PRECISIONS
 from export.layers import Layer, first_apart
@@ -57,7 +56,9 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
     except (ValueError, RuntimeError) as error:
         raise EngineError(f"model {name}: {str(error).splitlines()[0]}") from error
     except OSError as error:
-        raise ConfigError(f"{target} cannot be written: {error.strerror}") from error
+        raise ConfigError(
+            f"{error.filename or target} cannot be written: {error.strerror}"
+        ) from error
     return target, parity
 
 
@@ -68,8 +69,8 @@ def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions
     form = PIXELS[options.pixels]
     with tempfile.TemporaryDirectory() as made:
         frame, style, planes = (Path(made) / f"{n}.onnx" for n in ("frame", "style", "planes"))
-        write_frame(model, frame)
-        write_style(model, style)
+        for path in (frame, style):
+            shutil.copy(graph(name, path.stem), path)
         if options.pixels != "rgb":
             form.write(model, planes)
         source = frame if options.pixels == "rgb" else planes
