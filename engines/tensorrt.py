@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from hashlib import sha256
 from importlib.metadata import version
-from math import inf, log10
+from math import inf
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -28,7 +28,7 @@ from torch import Tensor
 
 import models
 from engines import Arrays, Frames, cache
-from engines.choice import scene
+from engines.choice import psnr_db, scene
 from engines.machine import driver
 from engines.precision import cast_bytes_first, lower
 from engines.pytorch import Code, TorchEngine
@@ -342,9 +342,7 @@ class TensorRtEngine:
             ]
             picture = np.pad(frame, [(0, 0), *extra, (0, 0)], "wrap")
             wanted = self._torch(picture, code, 1.0, False)
-            error = paint(plan, picture, code, 1.0, False).astype(float) - wanted
-            noise = max(float(np.square(error).mean()), 1e-6)
-            nearest = min(nearest, 10 * log10(255**2 / noise))
+            nearest = min(nearest, psnr_db(paint(plan, picture, code, 1.0, False), wanted))
         return nearest
 
     def encode_style(self, style: Frames | Arrays) -> Code:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from engines import Frames
-from engines.choice import CLOSE
+from engines.choice import CLOSE, psnr_db
 from engines.runtime import pad
 from export.options import Size
 from export.pixels import Form
@@ -87,9 +87,8 @@ def as_torch(picture: Frames) -> Tensor:
 
 def difference(size: str, strength: float, a: NDArray[Any], b: NDArray[Any]) -> Parity:
     """Two paintings, uint8, held against each other."""
-    error = a.astype(float) - b
-    noise = max(float(np.square(error).mean()), 1e-6)
-    return Parity(size, strength, int(np.abs(error).max()), round(10 * np.log10(255**2 / noise), 1))
+    levels = int(np.abs(a.astype(int) - b).max())
+    return Parity(size, strength, levels, round(psnr_db(a, b), 1))
 
 
 def smooth(height: int, width: int, seed: int) -> Frames:
