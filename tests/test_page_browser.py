@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -30,6 +31,8 @@ PIXEL = """(() => {
 class Painted(Served):
     """Frames have the colour of the look that was asked for; a bar moves over them."""
 
+    figures: ClassVar = {"dropped": 7.0, "reconnects": 2.0, "latency_p50_ms": 41.0}
+
     def _feed(self) -> None:
         green = np.full((240, 320, 3), (40, 160, 40), np.uint8)
         index = 0
@@ -38,7 +41,7 @@ class Painted(Served):
             name = "autumn" if regions and "autumn" in str(regions[0].shares) else "wave"
             frame = np.full((240, 320, 3), COLOURS[name], np.uint8)
             frame[:20, index * 4 % 300 :][:, :20] = 255
-            self.sink.tell({"dropped": 7, "reconnects": 2, "latency_p50_ms": 41})
+            self.sink.tell(self.figures)
             at = Fraction(index, 25) / TICK
             self.sink.write(Frame(index, round(at), TICK, frame, before=green))
             self.asked += self.sink.take_asked()
@@ -115,6 +118,18 @@ def test_keys_are_enough(page: Painted) -> None:
     asyncio.run(use())
     state = page.state()
     assert (len(state["regions"]), state["strength"], state["keep_color"]) == (2, 0.85, True)
+
+
+def test_flicker_is_shown_where_it_is_measured(page: Painted) -> None:
+    async def look() -> None:
+        async with browser() as tab:
+            await tab.open(f"http://127.0.0.1:{page.port}/")
+            shown = "document.getElementById('figures').innerText"
+            await tab.until(f"{shown}.includes('41') && !{shown}.includes('flicker')")
+            page.figures = {**Painted.figures, "flicker_painted": 3.14, "flicker_output": 1.26}
+            await tab.until(f"{shown}.includes('flicker') && {shown}.includes('3.1 → 1.3')")
+
+    asyncio.run(look())
 
 
 @pytest.mark.parametrize("width", [390, 1920])

@@ -1,13 +1,20 @@
 """--stabilize: flicker goes, things that move leave nothing behind, cuts stay cuts."""
 
 import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from conftest import Run
+from conftest import ROOT, Run
 
 from pipeline.frame import Pixels
 from pipeline.sources import open_source
@@ -127,6 +134,27 @@ def test_a_film_comes_out_calmer(paint: Run, tmp_path: Path) -> None:
     changes = [steps(tmp_path / name) for name in ("noisy.mkv", "out.mkv")]
     assert len(changes[1]) == 29
     assert np.mean(changes[1][10:]) < 0.4 * np.mean(changes[0][10:])
+
+
+def test_who_watches_sees_how_much_it_flickers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    source = "test:live,size=160x96,rate=25,duration=60"
+    words = ("--model", "identity", "--stabilize", "-o", f"web:{port}")
+    command = [sys.executable, ROOT / "run_stream.py", source, *words]
+    run = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
+    figures: dict[str, float] = {}
+    try:
+        while "flicker_output" not in figures:
+            assert run.poll() is None, run.communicate()[1]
+            time.sleep(0.2)
+            with suppress(OSError):
+                state = urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=5)
+                figures = json.load(state)["figures"]
+    finally:
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=60)
+    assert 0 < figures["flicker_output"] <= figures["flicker_painted"] < 255
 
 
 def steps(path: Path) -> list[float]:

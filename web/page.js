@@ -131,10 +131,13 @@ function showRegions() {
 
 function showFigures() {
   const { dropped, reconnects, latency_p50_ms: half, latency_p95_ms: most } = state.figures;
+  const { flicker_painted: painted, flicker_output: calm } = state.figures;
   at("rate").textContent = state.frames_per_s.toFixed(1);
   at("latency").textContent = half === undefined ? "–" : `${Math.round(half)} · ${Math.round(most)} ms`;
   at("dropped").textContent = dropped ?? "–";
   at("reconnects").textContent = reconnects ?? "–";
+  at("flicker").parentElement.hidden = painted === undefined;
+  at("flicker").textContent = painted === undefined ? "" : `${painted.toFixed(1)} → ${calm.toFixed(1)}`;
   const words = state.recording ? "recording" : state.frozen ? "frozen" : state.frames ? "live" : "waiting";
   at("state").textContent = words;
   document.body.dataset.state = words;
