@@ -105,10 +105,20 @@ def weights_file(name: str | Path) -> Path:
     if not path.is_file() and not Path(name).suffix:
         path = path.parent / "parts" / f"{OPTIMISED.get(str(name), name)}.safetensors"
     if not path.is_file():
+        if name in systems():
+            raise ValueError(untrained(str(name)))
         raise ValueError(f"no model '{name}': there is {', '.join(names())}, or a weights file")
     if path.suffix in (".pth", ".pt"):
         raise ValueError(f"{path} must first become one of ours: python -m models.import_published")
     return path
+
+
+def untrained(system: str) -> str:
+    """What to say of a system whose weights do not ship."""
+    return (
+        f"{system} has no trained weights yet: train it (python -m training --config "
+        f"configs/train_{system}.yaml), then name the weights file"
+    )
 
 
 @cache

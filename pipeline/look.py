@@ -45,6 +45,7 @@ def make_look(options: StreamOptions, styles: list[Style]) -> Look:
         options.engine,
         Film("", SourceOptions()) if optimises(options.model) else None,
         guides,
+        options.detail,
     )
 
 

@@ -120,6 +120,8 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
 def check_options(options: StreamOptions) -> None:
     """What no single option can tell by itself."""
     known = [*models.names(), "identity"]
+    if options.model not in known and options.model in models.systems():
+        raise ConfigError(f"model {models.untrained(options.model)}")
     if options.model not in known and not Path(options.model).suffix:
         raise ConfigError(
             f"no model '{options.model[:60]}'{nearest(options.model, known)}: "

@@ -40,6 +40,14 @@ def strength(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """0 (none) to 1 (all)."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError("a share lies between 0 and 1")
+    return value
+
+
 def cues(text: str) -> tuple[Cue, ...]:
     """`0,2.5s,1:10` -> frames by their numbers, and times in s by a unit or a colon."""
     words = [word.strip() for word in text.split(",")]
@@ -71,6 +79,13 @@ class StreamOptions:
         metavar="MASK",
     )
     strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
+    detail: float | None = option(
+        None,
+        "neat: how much of the detail that its blur takes away stays: 0 (the default) to 1 (no "
+        "blur)",
+        parse=share,
+        metavar="SHARE",
+    )
     size: int | None = option(
         None, "short side in px; default: the input's own", least=16, most=MAX_SIDE_PX
     )

@@ -34,6 +34,8 @@ from pipeline.timeline import Timeline
 from pipeline.timings import cpu_seconds, memory_mib, peak_memory_mib
 
 END = object()
+DETAIL = "prior.detail"
+"""Of a style code: models/neat.py."""
 MOST_MIXES = 8
 """Kept of the mixes of styles that were seen last: one for each region."""
 
@@ -149,6 +151,8 @@ class Look:
     guides: tuple[str, Pixels] | None = None
     """Regions marked by colours: the path of a mask for the frames, and the picture of the one
     style in which the same are marked."""
+    detail: float | None = None
+    """Of a model whose codes have it: neat."""
 
 
 Ready = tuple[Change, dict[str, Any], dict[str, Mask]]
@@ -175,7 +179,7 @@ class Stylizer(Stage):
             for style in look.styles:
                 if isinstance(style, dict):
                     check_code(self._engine, style)
-            self._codes = [self._engine.encode_style(style) for style in look.styles]
+            self._codes = [self._encode(style) for style in look.styles]
         except (ValueError, OSError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
         masks = [Mask(path) for path in look.masks]
@@ -185,6 +189,15 @@ class Stylizer(Stage):
         self._notices = [self._engine.why] if self._engine.why else []
         self._notices += [text for mask in masks for text in mask.notices(w, h)]
         return Work(notices=list(self._notices))
+
+    def _encode(self, style: Frames | Arrays) -> Any:
+        """The code of a style. ValueError: details are asked for of a model that has none."""
+        code = self._engine.encode_style(style)
+        if self._look.detail is None:
+            return code
+        if DETAIL not in (code or {}):
+            raise ValueError("--detail is for neat: this model has none to keep")
+        return code | {DETAIL: 0 * code[DETAIL] + self._look.detail}
 
     def adjust(self, change: Change) -> Work:
         """Take on a change, which holds between two frames once its styles are encoded."""
@@ -196,7 +209,7 @@ class Stylizer(Stage):
         new = change.pictures.keys() - self._places.keys()
         known = self._layers.masks
         paths = {region.mask for region in change.regions or () if region.mask} - known.keys()
-        encoded = {path: self._engine.encode_style(change.pictures[path]) for path in new}
+        encoded = {path: self._encode(change.pictures[path]) for path in new}
         return change, encoded, {path: Mask(path) for path in paths}
 
     def _adopt(self, now_s: float) -> None:

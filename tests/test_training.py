@@ -4,6 +4,7 @@ The loss network has VGG-19's shape, narrow, and random weights: its features ar
 everything that computes with them is the real thing.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from torch.nn import functional as F
 import models
 from models.vgg import Encoder, mean_variance_norm, stacked_key
 from pipeline.options import build, read_yaml
-from training import clips
+from training import clips, contrast, critics
 from training.command import command
 from training.data import Pictures, read
 from training.loop import schedule
@@ -36,6 +37,9 @@ from training.precision import dtype
 from training.similarity import similarity_loss
 from training.targets import a2k_target, adaattn_target, joined, patches
 from training.weights import begin
+
+# What is trained here is small: a second thread would only wait for a busy machine.
+torch.set_num_threads(1)
 
 Train = Callable[..., tuple[int, str]]
 
@@ -140,6 +144,10 @@ def test_a_killed_run_ends_with_the_weights_of_a_calm_one(material: Path, tmp_pa
         ("train_adaattn", [], {"style", "local"}),
         ("train_adaattn", ["--similarity-weight", 300], {"style", "local", "similarity"}),
         ("train_stya2k", [], {"style", "a2k"}),
+        ("train_neat", ["--side", 64], {
+            *("style", "content", "identity", "recovery", "style_contrast", "content_contrast"),
+            *("domain", "simple", "complex", "critics", "range"),
+        }),
     ],
 )  # fmt: skip
 def test_published_losses_train_their_systems(
@@ -157,7 +165,7 @@ def test_published_losses_train_their_systems(
     assert code == 0, said
     assert terms(said).keys() == expected
     trained = models.load(tmp_path / "weights.safetensors")
-    assert type(trained).__name__ == "Transfer"
+    assert type(trained).__name__ in ("Transfer", "NeAT")
 
 
 def test_fine_tuning_needs_only_clips_and_styles(
@@ -194,6 +202,44 @@ def test_a_distilled_encoder_has_unit_means_and_starts_a_training(
     model = models.build("adaattn")
     begin(model, f"encoder={tmp_path / 'weights.safetensors'}")
     assert torch.equal(model.encoder.conv1_1.weight, encoder.conv1_1.weight)
+
+
+def narrow(system: str, material: Path, out: Path, steps: int, *more: object) -> list[object]:
+    """As its config says, but with few channels."""
+    values = read_yaml(ROOT / f"configs/train_{system}.yaml")
+    values["model_options"]["width"] = 0.0625
+    config = out.parent / f"{out.name}.yaml"
+    config.write_text(json.dumps(values | {"init": []}))  # JSON is YAML
+    given = pictures(material)
+    return ["--config", config, *given, "--out", out, "--steps", steps, "--decay", 0, *more]
+
+
+def test_what_learns_beside_a_model_goes_on_too(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    calm, stopped = tmp_path / "calm", tmp_path / "stopped"
+    assert train(*narrow("neat", material, calm, 4))[0] == 0
+    assert train(*narrow("neat", material, stopped, 2))[0] == 0
+    assert "resumed at step 2" in train(*narrow("neat", material, stopped, 4))[1]
+    a, b = (torch.load(f / "checkpoint.pt", weights_only=True) for f in (calm, stopped))
+    assert {name.split(".")[0] for name in a["beside"]} == {"critics", "heads"}
+    for part in ("model", "beside"):
+        assert all(torch.equal(a[part][name], b[part][name]) for name in a[part])
+    code, said = train(*narrow("neat", material, stopped, 6, "--domain-weight", 0))
+    assert code == 2
+    assert "of other terms of the loss" in said
+
+
+def test_a_short_training_of_neat_lowers_its_loss(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    more = ("--rate", 0.002, "--warmup", 1, "--log-every", 8, "--accumulate", 1)
+    code, said = train(*narrow("neat", material, tmp_path, 32, *more))
+    assert code == 0, said
+    lines = [line for line in said.splitlines() if line.startswith("step ")]
+    first, last = terms(lines[0]), terms(lines[-1])
+    for name in ("style", "identity", "critics"):
+        assert last[name] < 0.9 * first[name], name
 
 
 @pytest.mark.slow
@@ -260,6 +306,7 @@ def test_the_published_weights_are_in_the_configs() -> None:
         (["--init", "head=compact"], "no part 'head': there is encoder"),
         (["--frozen", "head"], "no part 'head'"),
         (["--clips", "x", "--content", "y"], "only with --similarity-weight"),
+        (["--style-contrast-weight", 1, "--batch", 1], "--batch 1: contrastive terms compare"),
         (["--precision", "int4"], "none of auto, float32, bfloat16"),
     ],
 )
@@ -361,6 +408,76 @@ def test_a2k_target_of_one_patch_is_both_attentions_in_it() -> None:
     spread = (torch.einsum("bhy,bhdy->bhd", similar, value) + value.mean(3)) / (8 * 8 + 1)
     expected = content["3_1"] + (found + spread[..., None]).reshape(content["3_1"].shape)
     assert torch.allclose(target, expected, atol=1e-4)
+
+
+def test_contrast_is_the_printed_sum() -> None:
+    x = F.normalize(torch.randn(6, 5, generator=torch.Generator().manual_seed(0)), dim=1)
+    shows, painted = [0, 1, 0, 1, 0, 1], [True] * 4 + [False] * 2
+    found = []
+    for i in range(4):
+        others = sum(((x[i] @ x[m]) / 0.2).exp() for m in range(6) if shows[m] != shows[i])
+        for j in range(6):
+            if j != i and shows[j] == shows[i]:
+                alike = ((x[i] @ x[j]) / 0.2).exp()
+                found.append(-(alike / (alike + others)).log())
+    ours = contrast.contrast_loss(x, torch.tensor(shows), torch.tensor(painted))
+    assert ours.item() == pytest.approx(torch.stack(found).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("term", contrast.LAYERS)
+def test_batches_one_by_one_have_the_gradient_of_all_at_once(term: str) -> None:
+    kinds = 4 if term == "style_contrast" else 2
+    torch.manual_seed(0)
+    heads = contrast.Heads({term: 6})
+    maps = [[torch.rand(2, 6, 3, 3) for _ in range(kinds)] for _ in range(3)]
+
+    def vectors() -> list[torch.Tensor]:
+        return [heads(term, batch) for batch in maps]
+
+    own = list(heads.parameters())
+    shows = [2 * i + contrast.identities(term, 2, kinds, torch.device("cpu")) for i in range(3)]
+    anchors = (torch.arange(2 * kinds) < 4).repeat(3)
+    whole = contrast.contrast_loss(torch.cat(vectors()), torch.cat(shows), anchors)
+    expected = torch.autograd.grad(whole, own)
+    banks = [v.detach() for v in vectors()]
+    for place in range(3):
+        loss = contrast.accumulated(vectors()[place], banks, place, term, 2)
+        assert loss.item() == pytest.approx(whole.item(), rel=1e-5)
+        (loss / 3).backward()
+    for p, gradient in zip(own, expected, strict=True):
+        assert torch.allclose(p.grad, gradient, atol=1e-6)
+
+
+def test_patches_are_split_by_the_edges_of_the_photograph() -> None:
+    """Where the photograph is smooth the painting's patches are simple, whatever is painted."""
+    rough = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    photo = (rough * (torch.arange(64) >= 32)).expand(-1, 3, -1, -1)  # rough on the right
+    painted = torch.arange(64.0).expand(2, 3, 64, 64) / 64  # says where it is
+    simple, difficult = critics.split(painted, critics.sobel(photo))
+    assert simple.shape == difficult.shape == (2, 4, 3, 32, 32)
+    assert simple.mean() < difficult.mean()
+    assert simple.amin() >= 0
+    assert simple.diff(dim=4).mean() == pytest.approx(64 * 3 / 16 / 32 / 64, rel=0.5)
+    edges = critics.sobel(torch.arange(8.0).expand(1, 3, 8, 8))
+    assert torch.equal(edges[0, 0, :, 1:-1], torch.full((8, 6), 8.0))
+
+
+@pytest.mark.parametrize("terms", [["domain"], ["simple", "complex"]])
+def test_model_and_discriminators_learn_each_their_own(terms: list[str]) -> None:
+    torch.manual_seed(0)
+    judges = critics.Critics(terms)
+    painted, content, style = (torch.rand(2, 3, 64, 64) for _ in range(3))
+    found = judges(painted.requires_grad_(), content, style)
+    assert found.keys() == {*terms, "critics"}
+    asked = torch.stack([found[term] for term in terms]).sum()
+    parameters = list(judges.parameters())
+    (gradient,) = torch.autograd.grad(asked, painted, retain_graph=True)
+    assert gradient.abs().sum() > 0
+    unused = torch.autograd.grad(asked, parameters, allow_unused=True, retain_graph=True)
+    assert all(g is None for g in unused)
+    learnt = torch.autograd.grad(found["critics"], [*parameters, painted], allow_unused=True)
+    assert learnt[-1] is None
+    assert all(g is not None and g.abs().sum() > 0 for g in learnt[:-1])
 
 
 def test_loss_network_is_scaled_to_its_photographs(material: Path) -> None:

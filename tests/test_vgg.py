@@ -26,6 +26,8 @@ SYSTEMS = {
     "softmax": ("adaattn", {"attention": "softmax"}),
     "video": ("adaattn", {"levels": [3]}),
     "stya2k": ("stya2k", {}),
+    "neat": ("neat", {}),
+    "neat softmax": ("neat", {"attention": "softmax"}),
 }
 
 
@@ -172,8 +174,7 @@ def test_frames_and_codes_of_a_batch_do_not_depend_on_each_other(model: nn.Modul
 
 def test_strength_goes_from_the_photograph_through_the_style_and_beyond(model: nn.Module) -> None:
     photo, code = picture(1, 32, 48), model.encode_style(picture(2, 40, 40))
-    maps = model.encoder(photo)
-    plain = model.decoder(*(maps[level - 1] for level in model.levels))
+    plain = model.paint(photo, model.encode_style(picture(3, 50, 30)), 0.0)
     assert torch.allclose(model.paint(photo, code, 0.0), plain, atol=1e-5)
     full = model.paint(photo, code, 1.0)
     assert torch.allclose(model.paint(photo, code), full)

@@ -35,14 +35,16 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def batch(self, count: int, side: int, closest: float, rng: np.random.Generator) -> Tensor:
+    def batch(
+        self, count: int, side: int, closest: float, rng: np.random.Generator, times: int = 1
+    ) -> Tensor:
         """`count` crops (N,3,side,side) in [0, 1]: flipped at random, from the whole short side
-        down to `closest` of it, at random."""
+        down to `closest` of it, at random. `times`: then as many others of the same pictures."""
         crops = []
         for _ in range(count):
             picture = self.pictures[rng.integers(len(self.pictures))]
-            crops.append(crop(picture, window(picture, closest, rng), side))
-        return batch(crops)
+            crops.append([crop(picture, window(picture, closest, rng), side) for _ in range(times)])
+        return batch([views[i] for i in range(times) for views in crops])
 
     def survey(self, count: int, side: int) -> Iterator[Tensor]:
         """The same batches every time, of crops over the whole short side: for calibration."""

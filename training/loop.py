@@ -21,6 +21,8 @@ from pipeline.errors import StreamError
 from training.options import RunOptions
 
 STAIR = 0.3
+CRITIC_BETAS = (0.5, 0.999)
+"""Adam's, for what learns beside the model: what it is shown changes with every step."""
 
 
 class Task(Protocol):
@@ -29,7 +31,7 @@ class Task(Protocol):
     model: nn.Module
     """What is trained, averaged over the steps, and shipped."""
     module: nn.Module
-    """What `terms` calls; it holds the model."""
+    """What `terms` calls; it holds the model, and what learns beside it but does not ship."""
     weights: dict[str, float]
     """{term: weight} of the loss."""
 
@@ -67,7 +69,12 @@ class Loop:
         self.device = next(self.model.parameters()).device
         self.shadow = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        own = set(map(id, self.model.parameters()))
+        self.beside = {n: p for n, p in task.module.named_parameters() if id(p) not in own}
         self.optimiser = torch.optim.Adam(self.trained, lr=options.rate, fused=True)
+        if self.beside:
+            group = {"params": list(self.beside.values()), "betas": CRITIC_BETAS}
+            self.optimiser.add_param_group(group)
         self.step = 0
         self._resume()
         self.module = wrap(task.module)
@@ -109,7 +116,8 @@ class Loop:
             torch.autograd.backward(total / o.accumulate)
             for name, t in terms.items():
                 seen.setdefault(name, []).append(t.detach())
-        torch.nn.utils.clip_grad_norm_(self.trained, o.longest)
+        for group in self.optimiser.param_groups:
+            torch.nn.utils.clip_grad_norm_(group["params"], o.longest)
         self.optimiser.step()
         self._average()
         return seen
@@ -148,6 +156,7 @@ class Loop:
             "model": self.model.state_dict(),
             "shadow": self.shadow.state_dict(),
             "optimiser": self.optimiser.state_dict(),
+            "beside": self.beside,
         }
         part = self.out / "checkpoint.part"
         torch.save(state, part)
@@ -166,10 +175,21 @@ class Loop:
             self.model.load_state_dict(state["model"])
             self.shadow.load_state_dict(state["shadow"])
             self.optimiser.load_state_dict(state["optimiser"])
+            self._resume_beside(state.get("beside", {}))
         except (RuntimeError, ValueError) as error:
-            raise ValueError(f"{path} is of another model; choose another --out") from error
+            raise ValueError(
+                f"{path} is of another model, or of other terms of the loss; choose another --out"
+            ) from error
         self.step = state["step"]
         print(f"resumed at step {self.step}", flush=True)
+
+    @torch.no_grad()
+    def _resume_beside(self, saved: dict[str, Tensor]) -> None:
+        """ValueError where other things learnt beside the model."""
+        if saved.keys() != self.beside.keys():
+            raise ValueError("other terms of the loss")
+        for name, p in self.beside.items():
+            p.copy_(saved[name])
 
 
 def schedule(options: RunOptions, step: int) -> float:

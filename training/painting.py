@@ -1,6 +1,7 @@
 """Training of style transfer: what a step paints, and the terms of its loss."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import models
-from training import clips, data, losses
+from training import clips, contrast, data, losses
+from training.contrast import Heads
+from training.critics import ADVERSARIAL, Critics
 from training.loss_network import load_loss_network
 from training.options import SHALLOW_TO_DEEP, TrainingOptions
 from training.precision import dtype
@@ -27,13 +30,19 @@ Maps = dict[str, Tensor]
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What the loss network sees of a step: {layer: (N,C,H,W)}. `again` and `view` are the second
-    frames, painted and as they are; the first rows of `painted` and `content` are their firsts."""
+    frames, painted and as they are; the first rows of `painted` and `content` are their firsts.
+    `crossed` are the paintings of the next photograph in the same styles, `crop` other crops of
+    the styles, `back` what had to come back and `same` what it was."""
 
     painted: Maps
     content: Maps
     style: Maps
     again: Maps
     view: Maps
+    crossed: Maps
+    crop: Maps
+    back: Maps
+    same: Maps
 
 
 def content(seen: Seen, layer: str) -> Tensor:
@@ -68,21 +77,39 @@ def similarity(seen: Seen, layer: str) -> Tensor:
     return similarity_loss(seen.painted[layer][:n], again, seen.content[layer][:n], view)
 
 
+def recovery(seen: Seen, layer: str) -> Tensor:
+    return F.mse_loss(seen.back[layer].float(), seen.same[layer].float())
+
+
 TERMS: dict[str, Callable[[Seen, str], Tensor]] = {
-    f.__name__: f for f in (content, style, covariance, nearest, local, a2k, similarity)
+    f.__name__: f for f in (content, style, covariance, nearest, local, a2k, similarity, recovery)
 }
+CONTRASTIVE = tuple(contrast.LAYERS)
 # Whose maps a term compares the painting's with, and which terms need those of all finer levels.
 OF_CONTENT = ("content", "local", "a2k", "similarity")
-OF_STYLE = ("style", "covariance", "nearest", "local", "a2k")
+OF_STYLE = ("style", "covariance", "nearest", "local", "a2k", "style_contrast")
+OF_PAINTED = (*(name for name in TERMS if name != "recovery"), *CONTRASTIVE)
 STACKED = ("local", "a2k")
 
 
-class Painter(nn.Module):
-    """All that a step paints, in one call: data parallel wrappers watch calls of forward."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Photographs, as many styles, and with `style_contrast` other crops of these, NCHW."""
 
-    def __init__(self, model: nn.Module) -> None:
+    content: Tensor
+    style: Tensor
+    crop: Tensor | None
+
+
+class Painter(nn.Module):
+    """All that a step paints, in one call: data parallel wrappers watch calls of forward.
+
+    Beside the model it holds what else learns.
+    """
+
+    def __init__(self, model: nn.Module, critics: Critics | None, heads: Heads | None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.critics, self.heads = model, critics, heads
 
     def forward(
         self,
@@ -91,17 +118,20 @@ class Painter(nn.Module):
         view: Tensor | None,
         same: Tensor | None,
         strength: float,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """-> content in the styles, the second view of its first rows likewise, and `same` in the
-        last style at `strength`."""
+        cross: bool,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        """-> content in the styles, the second view of its first rows likewise, `same` in the
+        last style at `strength`, and to `cross` the next content in each style."""
         code = self.model.encode_style(style)
         painted = self.model.paint(content, code).float()
-        again = back = None
+        again = back = crossed = None
         if view is not None:
             again = self.model.paint(view, take(code, slice(len(view)))).float()
         if same is not None:
             back = self.model.paint(same, take(code, slice(-1, None)), strength).float()
-        return painted, again, back
+        if cross:
+            crossed = self.model.paint(content.roll(-1, 0), code).float()
+        return painted, again, back, crossed
 
 
 class Painting:
@@ -113,7 +143,6 @@ class Painting:
         self.weights = o.weights
         self._check()
         self.model = self._model().to(device, memory_format=torch.channels_last)
-        self.module = Painter(self.model)
         self.clips = None
         if o.clips:
             self.clips = clips.read(o.clips, o.short_side, o.apart, o.clip_memory_mb << 20)
@@ -123,8 +152,26 @@ class Painting:
         self.network = load_loss_network(o.vgg, o.deep).to(device)
         self.coarse_steps = o.coarse_steps if o.deep else 0
         survey = (x.to(device) for x in self.content.survey(o.batch, o.side))
-        self.network.calibrate(survey, self._layers(TERMS), self.coarse_steps > 0)
+        self.network.calibrate(survey, self._layers((*TERMS, *CONTRASTIVE)), self.coarse_steps > 0)
         self.network.to(dtype(o.precision, device))
+        self.module = Painter(self.model, *self._beside()).to(device)
+        self._ahead: deque[Batch] = deque()
+        self._banks: list[dict[str, Tensor]] = []
+
+    def _beside(self) -> tuple[Critics | None, Heads | None]:
+        """What learns beside the model; its own loss joins the terms."""
+        adversarial = [term for term in ADVERSARIAL if term in self.weights]
+        contrastive = [term for term in CONTRASTIVE if term in self.weights]
+        critics = heads = None
+        if adversarial:
+            critics = Critics(adversarial)
+            self.weights = self.weights | {"critics": 1.0}
+        if contrastive:
+            layers = [contrast.LAYERS[term] for term in contrastive]
+            example = torch.zeros(1, 3, self.options.side, self.options.side, device=self.device)
+            maps = self.network(example, layers)
+            heads = Heads({term: maps[contrast.LAYERS[term]].shape[1] for term in contrastive})
+        return critics, heads
 
     def _check(self) -> None:
         """ValueError for what would fail, or do nothing, later."""
@@ -132,6 +179,8 @@ class Painting:
         for term in STACKED:
             if term in self.weights and (odd := set(o.layers(term)) - set(SHALLOW_TO_DEEP[1:])):
                 raise ValueError(f"{term}_layers has {odd.pop()}: only 2_1, 3_1, 4_1, 5_1 can be")
+        if o.batch < 2 and self.weights.keys() & set(CONTRASTIVE):
+            raise ValueError("--batch 1: contrastive terms compare the pictures of a batch")
         if o.clips and o.content and "similarity" not in self.weights:
             raise ValueError("--clips beside --content are of use only with --similarity-weight")
 
@@ -149,6 +198,8 @@ class Painting:
         found = set()
         for term in self.weights.keys() & set(terms):
             layers = set(self.options.layers(term))
+            if term in CONTRASTIVE:
+                layers = {contrast.LAYERS[term]}
             if term in STACKED:
                 layers |= {n for n in SHALLOW_TO_DEEP if n <= max(layers)}
             found |= layers
@@ -158,25 +209,61 @@ class Painting:
 
     def terms(self, module: nn.Module, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Paint a batch and compare: {term: loss}."""
-        o = self.options
-        first = self.content.batch(o.batch, o.side, o.closest, rng)
-        style = self.style.batch(o.batch, o.side, o.closest, rng).to(self.device)
-        first, view, grid = self._second(first, rng)
+        coarse = step < self.coarse_steps
+        drawn = self._next(module, rng, coarse)
+        style = drawn.style
+        first, view, grid = self._second(drawn.content, rng)
         # In turn: a picture in its own look, and a photograph at strength 0, must come back.
         strength = float(step % 2)
         same = style[-1:] if strength else first[-1:]
-        if "identity" not in self.weights:
+        if not self.weights.keys() & {"identity", "recovery"}:
             same = None
         with self._autocast():
-            painted, again, back = module(style, first, view, same, strength)
-        coarse = step < self.coarse_steps
-        terms = self._feature_terms(painted, first, style, again, view, coarse)
+            paintings = module(style, first, view, same, strength, self._crosses)
+        painted, again, back, _ = paintings
+        seen = self._seen(first, style, drawn.crop, view, same, paintings, coarse)
+        terms = {name: self._summed(name, seen) for name in TERMS if name in self.weights}
+        terms |= self._contrast(seen)
+        if self.module.critics is not None:
+            terms |= self.module.critics(painted, first, style)
         if back is not None:
             terms["identity"] = (back - same).abs().mean()
         if grid is not None:
             terms["consistency"] = losses.consistency_loss(again, painted[: len(again)], grid)
         terms["range"] = (painted - painted.clamp(0, 1)).square().mean()
         return {name: terms[name] for name in terms if name in self.weights}
+
+    @property
+    def _crosses(self) -> bool:
+        return self.module.heads is not None
+
+    def _next(self, module: nn.Module, rng: np.random.Generator, coarse: bool) -> Batch:
+        """The next batch. Where several make one contrastive loss all are drawn and looked at, at
+        the first of them."""
+        o = self.options
+        if not self._crosses or o.accumulate == 1:
+            return self._draw(rng)
+        if not self._ahead:
+            self._ahead.extend(self._draw(rng) for _ in range(o.accumulate))
+            self._banks = [self._look(module, batch, coarse) for batch in self._ahead]
+        return self._ahead.popleft()
+
+    def _draw(self, rng: np.random.Generator) -> Batch:
+        o = self.options
+        content = self.content.batch(o.batch, o.side, o.closest, rng)
+        times = 2 if "style_contrast" in self.weights else 1
+        style = self.style.batch(o.batch, o.side, o.closest, rng, times).to(self.device)
+        crop = style[o.batch :] if times > 1 else None
+        return Batch(content, style[: o.batch], crop)
+
+    @torch.no_grad()
+    def _look(self, module: nn.Module, batch: Batch, coarse: bool) -> dict[str, Tensor]:
+        """The vectors that contrastive terms compare, of a batch that is not learnt from now."""
+        content = batch.content.to(self.device)
+        with self._autocast():
+            paintings = module(batch.style, content, None, None, 1.0, True)
+        seen = self._seen(content, batch.style, batch.crop, None, None, paintings, coarse)
+        return self._vectors(seen)
 
     def _second(
         self, content: Tensor, rng: np.random.Generator
@@ -196,30 +283,76 @@ class Painting:
         view, grid = data.second_view(content[:n])
         return content.to(self.device), view.to(self.device), grid.to(self.device)
 
-    def _feature_terms(
+    def _seen(
         self,
-        painted: Tensor,
         content: Tensor,
         style: Tensor,
-        again: Tensor | None,
+        crop: Tensor | None,
         view: Tensor | None,
+        same: Tensor | None,
+        paintings: tuple[Tensor, Tensor | None, Tensor | None, Tensor | None],
         coarse: bool,
-    ) -> dict[str, Tensor]:
-        n, pair = len(painted), "similarity" in self.weights
-        views = [view] if view is not None and pair else []
-        agains = [again] if again is not None and pair else []
+    ) -> Seen:
+        """All maps that some term needs."""
+        painted, again, back, crossed = paintings
+        if "similarity" not in self.weights:
+            view = again = None
+        if "recovery" not in self.weights:
+            same = back = None
+
+        def maps(terms: Iterable[str], *pictures: Tensor | None) -> list[Maps]:
+            """Of some pictures, in one pass."""
+            counts = [0 if x is None else len(x) for x in pictures]
+            layers = self._layers(terms)
+            if not layers or not sum(counts):
+                return [{} for _ in pictures]
+            shown = torch.cat([x for x in pictures if x is not None])
+            found = self.network(shown, layers, coarse)
+            apart = {name: m.split(counts) for name, m in found.items()}
+            return [{name: m[i] for name, m in apart.items()} for i in range(len(counts))]
+
         with torch.no_grad():
-            kept = self.network(torch.cat([content, *views]), self._layers(OF_CONTENT), coarse)
-            wanted = self.network(style, self._layers(OF_STYLE), coarse)
-        have = self.network(torch.cat([painted, *agains]), self._layers(TERMS), coarse)
-        seen = Seen(
-            painted={name: x[:n] for name, x in have.items()},
-            content={name: x[:n] for name, x in kept.items()},
-            style=wanted,
-            again={name: x[n:] for name, x in have.items()},
-            view={name: x[n:] for name, x in kept.items()},
+            of_content, of_view = maps(OF_CONTENT, content, view)
+            (of_style,) = maps(OF_STYLE, style)
+            (of_crop,) = maps(("style_contrast",), crop)
+            (of_same,) = maps(("recovery",), same)
+        of_painted, of_again = maps(OF_PAINTED, painted, again)
+        (of_crossed,) = maps(CONTRASTIVE, crossed)
+        (of_back,) = maps(("recovery",), back)
+        return Seen(
+            painted=of_painted,
+            content=of_content,
+            style=of_style,
+            again=of_again,
+            view=of_view,
+            crossed=of_crossed,
+            crop=of_crop,
+            back=of_back,
+            same=of_same,
         )
-        return {name: self._summed(name, seen) for name in TERMS if name in self.weights}
+
+    def _vectors(self, seen: Seen) -> dict[str, Tensor]:
+        """What each contrastive term compares: paintings first, then styles."""
+        vectors = {}
+        for term in CONTRASTIVE:
+            if term in self.weights:
+                shown = [seen.painted, seen.crossed]
+                if term == "style_contrast":
+                    shown += [seen.style, seen.crop]
+                layer = contrast.LAYERS[term]
+                vectors[term] = self.module.heads(term, [maps[layer] for maps in shown])
+        return vectors
+
+    def _contrast(self, seen: Seen) -> dict[str, Tensor]:
+        """The contrastive terms over all batches of the step, to be learnt from by this one."""
+        own, o = self._vectors(seen), self.options
+        place = o.accumulate - 1 - len(self._ahead)
+        return {
+            term: contrast.accumulated(
+                x, [bank[term] for bank in self._banks] or [x], place, term, o.batch
+            )
+            for term, x in own.items()
+        }
 
     def _summed(self, term: str, seen: Seen) -> Tensor:
         layers = self.options.layers(term)
