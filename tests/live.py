@@ -2,6 +2,7 @@
 MPEG-TS over TCP."""
 
 import base64
+import random
 import socket
 import threading
 import time
@@ -94,22 +95,26 @@ def silent() -> Iterator[int]:
 
 
 @contextmanager
-def transport_stream(scheme: str) -> Iterator[int]:
-    """MPEG-TS in real time to everyone who calls by tcp, or to a port by udp."""
+def transport_stream(scheme: str, loss: float = 0.0) -> Iterator[int]:
+    """MPEG-TS in real time to everyone who calls by tcp, or to a port by udp, where this share of
+    the packets gets lost."""
     kind = socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM
     ended = threading.Event()
     data = encoded()
+    chance = random.Random(5)
 
     def send(out: socket.socket, to: int | None = None) -> None:
         pieces = [data[i : i + 1316] for i in range(0, len(data), 1316)]
         with out:
             while True:
                 for piece in pieces:
+                    if ended.wait(4 / len(pieces)):
+                        return
+                    if chance.random() < loss:
+                        continue
                     try:
                         out.sendto(piece, ("127.0.0.1", to)) if to else out.sendall(piece)
                     except OSError:
-                        return
-                    if ended.wait(4 / len(pieces)):
                         return
 
     def serve(listener: socket.socket) -> None:

@@ -1,6 +1,7 @@
 """Live sources against real senders on loopback: the newest picture wins, the lost come back."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ import av
 import live
 import pytest
 from conftest import ROOT, Run
-from media import video
+from media import picture, video
 
 from pipeline.errors import (
     SourceError,
@@ -175,6 +176,56 @@ def test_transport_streams(scheme: str) -> None:
         frames = some(it, 10)
     assert frames[-1].pixels.shape == (96, 160, 3)
     assert len({number(f) for f in frames}) > 5
+
+
+def test_lost_packets_are_counted_and_smear_nothing() -> None:
+    with (
+        live.transport_stream("udp", loss=0.05) as port,
+        open_source(f"udp://127.0.0.1:{port}") as source,
+    ):
+        frames = some(source, 120)
+        damaged = source.dropped["damaged"]
+    assert {f.epoch for f in frames} == {0}
+    assert damaged > 10
+    assert f"sent {damaged} damaged pictures" in source.notices[0]
+    worst = max(apart(f) for f in frames)
+    with live.transport_stream("udp") as port, open_source(f"udp://127.0.0.1:{port}") as source:
+        assert worst < 1.1 * max(apart(f) for f in some(source, 100))
+
+
+def apart(frame: Frame) -> float:
+    """From the picture that the camera had, levels of 255 in the mean."""
+    wanted = picture(min(max(number(frame), 0), 99)).astype(int)
+    return float(abs(frame.pixels - wanted).mean())
+
+
+def test_handles_and_threads_stay_as_many_through_reconnects(
+    camera: live.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.sources._feed.WAITS_S", (0.02, 0.05))
+    counts = []
+    with open_source(url(camera)) as source:
+        frames, port = source.frames(), camera.server_port
+        for epoch in range(21):
+            while (frame := next(frames)) is None or frame.epoch < epoch:
+                pass
+            camera.stop()
+            gone(camera)
+            counts.append((len(os.listdir("/proc/self/fd")), threading.active_count()))
+            camera = live.start(port)
+        camera.stop()
+    assert "went away" in source.notices[0]
+    handles, threads = zip(*counts, strict=True)
+    assert max(handles[10:]) <= max(handles[:10])
+    assert max(threads[10:]) <= max(threads[:10])
+
+
+def gone(camera: live.Server) -> None:
+    """Until nobody is sent anything by it any more."""
+    until_s = time.monotonic() + 10
+    while any("process_request" in thread.name for thread in threading.enumerate()):
+        assert time.monotonic() < until_s
+        time.sleep(0.01)
 
 
 def test_a_film_over_http_is_read_whole(tmp_path: Path) -> None:

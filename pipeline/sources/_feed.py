@@ -186,7 +186,9 @@ class Feed:
             decoded = self._decoded(packet)
             whole = whole and decoded is not None
             for picture in decoded or []:
-                whole = picture.key_frame or (whole and not picture.is_corrupt)
+                # Of transport streams a packet says that others beside it were lost.
+                intact = not (picture.is_corrupt or packet.is_corrupt)
+                whole = intact and (whole or picture.key_frame)
                 self.corrupt += not whole
                 if whole:
                     yield picture

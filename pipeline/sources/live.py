@@ -12,8 +12,9 @@ from pipeline.sources._live import LiveSource
 from pipeline.sources.file import FileSource
 
 MICRO = 1_000_000
-EVERY = {"fflags": "nobuffer+discardcorrupt", "flags": "low_delay", "analyzeduration": "500000"}
-"""Nothing is collected before the first picture, nothing damaged is shown."""
+EVERY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "500000"}
+"""Nothing is collected before the first picture. Damaged packets come too: what is damaged is told
+by them, and a decoder hides what is missing."""
 OF_SCHEME = {
     # UDP loses packets; `timeout` ends a read that gets nothing, which av's own limit does late.
     "rtsp": {"rtsp_transport": "tcp", "timeout": str(round(SILENT_S * MICRO))},
