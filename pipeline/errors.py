@@ -8,6 +8,7 @@
     |  |  |- SourceForbidden         exit 1   wants a user and a password, or another one
     |  |  `- CodecUnknown            exit 1   this FFmpeg cannot decode it
     |  `- SourceLost                 exit 3   a live input that went away for good
+    |     |- HostUnknown             exit 3   no machine has that name, or no name can be asked for
     |     |- SourceRefused           exit 3   nobody listens at that address
     |     `- SourceSilent            exit 3   somebody listens, and sends nothing in time
     |- EngineError                   exit 1   weights, device or runtime of a model
@@ -55,6 +56,10 @@ class SourceLost(SourceError):
     """A live input is not there, or went away for good."""
 
     exit_code = 3
+
+
+class HostUnknown(SourceLost):
+    """No machine of that name is known."""
 
 
 class SourceRefused(SourceLost):

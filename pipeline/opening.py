@@ -4,6 +4,7 @@ clear line for everything that can be wrong. Used by sources and by the copying 
 import errno
 import os
 import re
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from av.video.stream import VideoStream
 
 from pipeline.errors import (
     CodecUnknown,
+    HostUnknown,
     SourceError,
     SourceForbidden,
     SourceInvalid,
@@ -177,6 +179,16 @@ def network_error(name: str, error: Exception) -> SourceError | None:
     return None
 
 
+def unknown_host(text: str) -> HostUnknown | None:
+    """Whether that is why a URL could not be reached, which FFmpeg does not tell."""
+    try:
+        socket.getaddrinfo(urlsplit(quoted(text)).hostname, None)
+    except (OSError, ValueError) as error:
+        if isinstance(error, socket.gaierror):
+            return HostUnknown(f"{shown(text)}: no such host; check its name, and the network")
+    return None
+
+
 def _local(text: str) -> str:
     """A path as the one spelling that FFmpeg takes for nothing but a file."""
     path, name = Path(text.removeprefix("file:")), shown(text)
@@ -212,6 +224,8 @@ def open_media(
     try:
         return _opened(text, url, scheme, form, options or {}, timeout_s)
     except SourceLost as error:
+        if type(error) is SourceLost and (unknown := unknown_host(text)):
+            raise unknown from None
         # A redirect that it was told not to follow looks like any failed read.
         if scheme not in ("http", "https") or isinstance(error, (SourceRefused, SourceSilent)):
             raise

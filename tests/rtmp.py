@@ -1,4 +1,4 @@
-"""Starts nginx with its RTMP module on loopback, as a server that can be stopped and started again."""
+"""Starts nginx with its RTMP module on loopback, a server that can be killed and started again."""
 
 import shutil
 import socket

@@ -19,7 +19,9 @@ import pytest
 from conftest import ROOT, Run
 from media import picture, video
 
+from pipeline import srt
 from pipeline.errors import (
+    HostUnknown,
     SourceError,
     SourceForbidden,
     SourceLost,
@@ -127,6 +129,15 @@ def test_refusals_are_told_apart(
 ) -> None:
     with pytest.raises(kind, match=says):
         open_source(url(camera, path))
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "rtmp", "http", "tcp", "srt"])
+def test_a_host_that_nobody_knows_is_said(scheme: str) -> None:
+    if scheme == "srt" and srt.lacks():
+        pytest.skip(srt.lacks())
+    with pytest.raises(HostUnknown, match=rf"^{scheme}://nowhere.invalid:9\S*: no such host") as it:
+        open_source(f"{scheme}://me:s3cret@nowhere.invalid:9/a?s3cret")
+    assert "s3cret" not in str(it.value)
 
 
 def test_one_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

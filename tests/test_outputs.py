@@ -102,6 +102,15 @@ def test_nobody_there_is_said_and_secrets_are_not(monkeypatch: pytest.MonkeyPatc
         assert "secret" not in str(sink.notices)
 
 
+def test_a_receiver_that_nobody_knows_is_said() -> None:
+    with open_sink("tcp://nowhere.invalid:9", LIVE) as sink:
+        sink.write(Frame(0, 0, BASE, picture(0)))
+        time.sleep(2)
+        with pytest.raises(SinkError, match=r"nowhere\.invalid:9"):
+            sink.finish()
+        assert "no such host" in str(sink.notices)
+
+
 def test_what_cannot_be_sent_is_refused_at_once() -> None:
     with pytest.raises(SinkError, match="cannot send by https"):
         prepare("https://127.0.0.1:9")

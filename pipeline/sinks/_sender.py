@@ -22,7 +22,7 @@ from av.video.frame import PictureType
 from pipeline import color
 from pipeline.errors import SourceLost
 from pipeline.frame import ColorTags, Heard, Pixels, StreamInfo
-from pipeline.opening import network_error, scheme_of, shown
+from pipeline.opening import network_error, scheme_of, shown, unknown_host
 from pipeline.sinks._heard import Track
 from pipeline.sinks._relay import HEADER, SIZE, TIME_BASE
 from pipeline.srt import sending
@@ -112,7 +112,7 @@ def main(frames: BinaryIO) -> int:
         found = network_error(shown(to), error)
         if found is None or type(found) is SourceLost:
             why = getattr(error, "strerror", None) or type(error).__name__
-            found = SourceLost(f"{shown(to)} broke off ({why})")
+            found = unknown_host(to) or SourceLost(f"{shown(to)} broke off ({why})")
         print(found, flush=True)
         return 1
     return 0

@@ -8,7 +8,7 @@ from av.container import InputContainer
 
 from pipeline import srt
 from pipeline.errors import SourceInvalid, SourceLost, SourceSilent
-from pipeline.opening import open_pipe, shown
+from pipeline.opening import open_pipe, shown, unknown_host
 from pipeline.sources import Source, SourceOptions
 from pipeline.sources._feed import SILENT_S
 from pipeline.sources._live import LiveSource
@@ -33,7 +33,7 @@ def connect(text: str) -> Iterator[InputContainer]:
         except SourceSilent:
             raise
         except (SourceInvalid, SourceLost):
-            raise SourceLost(
+            raise unknown_host(text) or SourceLost(
                 f"{shown(text)} cannot be reached: is the sender running, the passphrase right?"
             ) from None
         with container:
