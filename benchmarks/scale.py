@@ -14,19 +14,21 @@ from pipeline.run import Pipeline
 from pipeline.stages import Stylizer
 
 COST_S = 0.4
+SIZE = 160, 96
 FRAMES = 30
 COUNTS = (2, 4, 8)
 
 
-class Sleeping(Stylizer):
-    """Paints nothing, slowly."""
+def sleeping(cost_s: float) -> type[Stylizer]:
+    """A stylizer that paints nothing, and takes `cost_s` for each megapixel of it."""
 
-    def _paint(self, frames: Frames, shares: Any) -> Frames:
-        time.sleep(COST_S * len(frames))
-        return frames
+    class Sleeping(Stylizer):
+        def _paint(self, frames: Frames, shares: Any) -> Frames:
+            time.sleep(cost_s * frames.size / 3e6)
+            return frames
 
-
-Sleeping.__name__ = Stylizer.__name__
+    Sleeping.__name__ = Stylizer.__name__
+    return Sleeping
 
 
 def measure() -> Iterator[Row]:
@@ -39,10 +41,11 @@ def measure() -> Iterator[Row]:
 
 def speed(stylizers: int) -> float:
     """Frames a second of the whole stream."""
-    source = f"test:size=160x96,frames={FRAMES * stylizers}"
+    width, height = SIZE
+    source = f"test:size={width}x{height},frames={FRAMES * stylizers}"
     options = StreamOptions(model="identity", output=["null:"], stylizers=stylizers)
     with planned(source, options) as plan:
-        sleeping = replace(plan, stylizer=Sleeping)
-        with Pipeline(sleeping, lambda _: None) as pipeline:
+        slow = replace(plan, stylizer=sleeping(COST_S / (width * height / 1e6)))
+        with Pipeline(slow, lambda _: None) as pipeline:
             pipeline.run()
     return pace(pipeline.report.as_dict())

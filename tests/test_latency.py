@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +15,15 @@ import numpy as np
 import pytest
 from conftest import ROOT, Run
 
+from benchmarks.scale import sleeping
+from benchmarks.steady import Watch
 from engines import load_engine
 from pipeline import blocks
 from pipeline.latency import LEAST_PX, MOST_IN_A_ROW, PATIENCE_S, Governor, Size, sizes_for
+from pipeline.plan import planned
 from pipeline.queues import Ticket
+from pipeline.request import StreamOptions
+from pipeline.run import Pipeline
 from pipeline.sources import SourceOptions, open_source
 from pipeline.sources.test import read_index
 
@@ -219,6 +225,19 @@ def painting_s(height: int, width: int) -> float:
         engine(np.zeros((1, height, width, 3), np.uint8), code, 1.0, False)
         times.append(time.process_time() - began)
     return min(times) / cores
+
+
+def test_behind_a_slow_stylizer_it_stays_as_late_as_it_began() -> None:
+    watch = Watch(window_s=2.0)
+    source = "test:live,size=160x96,rate=50,duration=14"
+    options = StreamOptions(model="identity", output=["null:"])
+    with planned(source, options) as plan:
+        slow = replace(plan, stylizer=sleeping(0.15 / (160 * 96 / 1e6)))
+        with Pipeline(slow, watch) as pipeline:
+            pipeline.run()
+    assert pipeline.report.drops["newer"] > 5 * pipeline.report.frames_out
+    # Were frames to queue, it would grow by 0.87 s each second.
+    assert watch.windows[-1] < watch.windows[1] + 500
 
 
 def test_what_makes_no_sense_as_a_limit(paint: Run) -> None:
