@@ -65,6 +65,11 @@ class Account:
                 of: mean + (value - mean) / self._flickered,
             }
 
+    def note(self, text: str) -> None:
+        """Something to tell the user at the end."""
+        self._own_notices.append(text)
+        self.report.notices.append(text)
+
     def dropped(self, cause: str, count: int = 1) -> None:
         """Live frames were left out."""
         self.report.drops[cause] = self.report.drops.get(cause, 0) + count

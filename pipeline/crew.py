@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from pipeline.account import Account
 from pipeline.control import Change
@@ -14,10 +15,13 @@ from pipeline.sinks import SinkOptions
 from pipeline.stages import Reader, Work, Writer
 from pipeline.supervision import (
     MOST_FAILURES,
+    STYLIZE,
     Call,
+    Seat,
     StageDied,
     Supervised,
     ray_is_whole,
+    seats,
     start_ray,
     stop_ray,
     wait,
@@ -35,8 +39,14 @@ class Crew:
         self._change: Change | None = None  # the latest, with all pictures that ever came
         self._deaths: Counter[int] = Counter()  # of stylizers, by the frames that they had
         self._ray_died_at = -1  # frames that were written then
+        self._take_seats()
         self.stylizers = [
-            Supervised(plan.stylizer, lambda: (pool, plan.look)) for _ in range(plan.stylizers)
+            Supervised(
+                plan.stylizer,
+                lambda: (pool, replace(plan.look, sharing=self._sharing)),
+                partial(self._seat, place),
+            )
+            for place in range(plan.stylizers)
         ]
         self.reader = Supervised(Reader, lambda: (pool, plan.source, plan.source_options))
         # Asked at each start, so that a new writer knows how far things are.
@@ -48,6 +58,20 @@ class Crew:
             ),
         )
         self._stages = [self.reader, *self.stylizers, self.writer]
+
+    def _seat(self, place: int) -> Seat | None:
+        return self._seats[place]
+
+    def _take_seats(self) -> None:
+        """Key frames are chosen from the film itself, which lies on this node."""
+        plan = self._plan
+        joined = plan.address is not None and plan.look.film is None
+        on_gpus = plan.look.device in ("auto", "cuda")
+        self._seats = seats(plan.stylizers, joined, on_gpus)
+        nodes = [seat.node for seat in self._seats if seat]
+        self._sharing = max(Counter(nodes).values(), default=plan.stylizers)
+        if joined:
+            self._account.note(f"{plan.stylizers} stylizers on {len({*nodes})} nodes")
 
     def results(self, limit_s: float) -> Iterator[tuple[Supervised, Call, Work]]:
         """What has been done, waiting up to `limit_s` for the first of it. Raises the error of a
@@ -102,7 +126,8 @@ class Crew:
         self._account.restarted("Ray")
         self.writer.ask("abandon", ENDING_S)
         stop_ray()
-        start_ray()
+        start_ray(self._plan.address, self._plan.stylizers > 1)
+        self._take_seats()
         for stage in self._stages:
             self._revive(stage, list(stage.calls.values()))
 
@@ -110,7 +135,7 @@ class Crew:
         for call in lost:
             if call.method == "read":
                 self._ledger.raw.give(call.context)
-            elif call.method == "stylize":
+            elif call.method in STYLIZE:
                 self._ledger.take_back(call.generation, call.context)
                 self._deaths.update(ticket.index for ticket in call.context[0])
         index, times = next(iter(self._deaths.most_common(1)), (0, 0))

@@ -17,6 +17,7 @@ FREE = {
     "report",
     "resume",
     "stylizers",
+    "address",
     "metrics",
     "log",
     "web_token",

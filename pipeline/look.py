@@ -1,7 +1,5 @@
 """From options and styles to what the stylizers need: looks, times, masks and guides."""
 
-import os
-
 import models
 from pipeline.confined import confined
 from pipeline.control import Change, Region
@@ -28,7 +26,7 @@ def optimises(model: str) -> bool:
 
 
 def make_look(options: StreamOptions, styles: list[Style]) -> Look:
-    """What the stylizers need; the CPU is shared out among them."""
+    """What the stylizers need."""
     guides = guides_of(options, styles) if options.style_mask else None
     if options.mask and guides is None:
         check_masks(options, styles)
@@ -41,11 +39,12 @@ def make_look(options: StreamOptions, styles: list[Style]) -> Look:
         options.mask if guides is None else [],
         options.strength,
         options.preserve_color,
-        max(1, (options.threads or os.cpu_count() or 1) // options.stylizers),
+        options.threads,
         options.engine,
         Film("", SourceOptions()) if optimises(options.model) else None,
         guides,
         options.detail,
+        options.stylizers,
     )
 
 

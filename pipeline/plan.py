@@ -47,6 +47,8 @@ class Plan:
     max_latency_s: float = inf
     """Of live frames, from arrival to output."""
     stabilize: bool = False
+    address: str | None = None
+    """Of the Ray cluster to join; None: a Ray of our own."""
     notices: list[str] = field(default_factory=list)
 
 
@@ -113,6 +115,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             Stylizer if look.film is None else patient.Stylizer,
             inf if options.max_latency is None else options.max_latency,
             options.stabilize,
+            options.address,
             notices,
         )
 

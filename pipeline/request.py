@@ -62,6 +62,13 @@ def engine(text: str) -> str:
     raise ValueError(f"no engine, and no folder of an export{near}")
 
 
+def address(text: str) -> str:
+    """`auto`, or a host and the port of the head of a Ray cluster."""
+    if text != "auto" and not re.fullmatch(r"([\w.-]+|\[[\da-fA-F:]+\]):\d{1,5}", text):
+        raise ValueError("write HOST:PORT as `ray start --head` says it, or auto")
+    return text
+
+
 @dataclass(frozen=True)
 class StreamOptions:
     """What a user can ask of run_stream.py; configs/default.yaml holds the same with reasons."""
@@ -176,7 +183,14 @@ class StreamOptions:
         heading="this machine",
     )
     device: str = option("auto", "auto, cpu, cuda, cuda:1, mps")
-    stylizers: int = option(1, "stylizers side by side", least=1, most=256)
+    stylizers: int = option(1, "stylizers side by side; they share out the GPUs", least=1, most=256)
+    address: str | None = option(
+        None,
+        "join the Ray cluster at HOST:PORT (auto: the one on this machine); the stylizers are "
+        "spread over its GPUs and nodes",
+        parse=address,
+        metavar="HOST:PORT",
+    )
     threads: int | None = option(
         None, "processor threads that paint, shared by the stylizers; default: all", least=1
     )

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 
+import numpy as np
+
 from pipeline.account import Account
 from pipeline.arrivals import Arrivals
 from pipeline.crew import ENDING_S, Crew
@@ -25,6 +27,7 @@ from pipeline.stages import Work
 from pipeline.supervision import (
     CALL_BUDGET_S,
     LONG_BUDGET_S,
+    STYLIZE,
     Call,
     Supervised,
     start_ray,
@@ -61,7 +64,7 @@ class Pipeline:
 
     def __enter__(self) -> "Pipeline":
         """Start Ray, the pool and the stages."""
-        start_ray()
+        start_ray(self._plan.address, self._plan.stylizers > 1)
         try:
             self._make_pool()
             handle = self._pool.handle
@@ -156,14 +159,20 @@ class Pipeline:
     def _feed_stylizers(self) -> None:
         ledger = self._ledger
         most = 1 if self._live or self._plan.look.film else AHEAD
-        while len(ledger.frames) and len(ledger.done):
-            stylizer = min(self._crew.stylizers, key=lambda s: s.outstanding("stylize"))
-            if stylizer.outstanding("stylize") >= most:
+        # One that starts has no frames in its hands, for which all others would wait.
+        ready = [stylizer for stylizer in self._crew.stylizers if stylizer.opened]
+        while ready and len(ledger.frames) and len(ledger.done):
+            stylizer = min(ready, key=lambda s: len(s.calls))
+            if len(stylizer.calls) >= most:
                 return
             tickets, slots = ledger.hand_out(self._stylizer_batch())
             now_s, size = time.monotonic(), self._governor.size
             given = [replace(t, handed_s=now_s, size=size) for t in tickets], slots
-            self._submit(stylizer, "stylize", *given, context=given)
+            if stylizer.far:
+                frames = np.stack([self._pool[t.slot] for t in tickets])
+                self._submit(stylizer, "stylize_sent", *given, frames, context=given)
+            else:
+                self._submit(stylizer, "stylize", *given, context=given)
 
     def _stylizer_batch(self) -> int:
         """As many frames a call as take about CALL_S, so that ending and falling back are quick."""
@@ -210,7 +219,8 @@ class Pipeline:
             self._go_on_at(work.next_index)
         elif call.method == "read":
             self._take_read(call, work)
-        elif call.method == "stylize":
+        elif call.method in STYLIZE:
+            self._take_sent(call, work)
             self._share = work.share
             rest = self._ledger.take_painted(call.generation, call.context, work.tickets)
             if rest[0]:
@@ -219,6 +229,15 @@ class Pipeline:
             self._take_written(work)
         elif call.method in ("finish", "abandon"):
             self._finished = True
+
+    def _take_sent(self, call: Call, work: Work) -> None:
+        """What comes from a stylizer on another node goes into the pool, whose slots the call has
+        in its hands until now."""
+        beside = self._pool.handle.beside
+        for read, ticket, pixels in zip(call.context[0], work.tickets, work.sent, strict=False):
+            np.copyto(self._pool[ticket.slot], pixels)
+            if beside:
+                np.copyto(self._pool[ticket.slot + beside], self._pool[read.slot])
 
     def _go_on(self, rest: tuple[list[Ticket], list[int]]) -> None:
         """With what takes a stylizer more than one call."""

@@ -4,6 +4,7 @@ A stage keeps nothing that it could not rebuild from what it is handed: killed a
 goes on where the driver says. Their names show in a process list as ray::Reader and so on.
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from pipeline.frame import Frame, Pixels, StreamInfo
 from pipeline.keyframes import Film
 from pipeline.layers import Layers, Shares
 from pipeline.mask import Mask
-from pipeline.pool import FramePool, PoolHandle
+from pipeline.pool import FramePool, PoolHandle, SentFrames
 from pipeline.queues import Ticket
 from pipeline.sinks import SinkOptions, journals, open_sinks
 from pipeline.sources import SourceOptions, open_source
@@ -62,6 +63,8 @@ class Work:
     memory_mib: float = field(default_factory=memory_mib)
     flicker: Flicker | None = None
     """Writer: measured with one of these frames."""
+    sent: list[Pixels] = field(default_factory=list)
+    """Stylizer on another node: what it painted, a frame for each ticket."""
     peak_memory_mib: float = field(default_factory=peak_memory_mib)
     cpu_s: float = field(default_factory=cpu_seconds)
 
@@ -70,7 +73,7 @@ class Stage:
     """What all stages share: the pool. Work starts with `open`, whose errors reach the driver."""
 
     def __init__(self, pool: PoolHandle) -> None:
-        self._pool = FramePool(pool)
+        self._pool: FramePool | SentFrames = FramePool(pool)
 
 
 class Reader(Stage):
@@ -145,6 +148,7 @@ class Look:
     strength: float
     keep_color: bool
     threads: int | None
+    """Of a machine, shared by its stylizers; None: all it has."""
     engine: str
     film: Film | None = None
     """For a model that paints by optimisation: what its key frames are chosen from."""
@@ -153,6 +157,13 @@ class Look:
     style in which the same are marked."""
     detail: float | None = None
     """Of a model whose codes have it: neat."""
+    sharing: int = 1
+    """Stylizers on one machine."""
+
+    @property
+    def threads_each(self) -> int:
+        """For one stylizer on this machine."""
+        return max(1, (self.threads or os.cpu_count() or 1) // self.sharing)
 
 
 Ready = tuple[Change, dict[str, Any], dict[str, Mask]]
@@ -175,7 +186,7 @@ class Stylizer(Stage):
         """Load the model, encode the styles, open the masks."""
         look = self._look
         try:
-            self._engine = load_engine(look.model, look.device, look.threads, look.engine)
+            self._engine = load_engine(look.model, look.device, look.threads_each, look.engine)
             for style in look.styles:
                 if isinstance(style, dict):
                     check_code(self._engine, style)
@@ -185,7 +196,7 @@ class Stylizer(Stage):
         masks = [Mask(path) for path in look.masks]
         self._layers = Layers.planned(look.timeline, masks, len(self._codes))
         self._mixes: dict[Shares, Any] = {}
-        h, w = self._pool[0].shape[:2]
+        w, h = self._pool.size
         self._notices = [self._engine.why] if self._engine.why else []
         self._notices += [text for mask in masks for text in mask.notices(w, h)]
         return Work(notices=list(self._notices))
@@ -271,6 +282,13 @@ class Stylizer(Stage):
         if self._engine.why not in ["", *self._notices]:
             self._notices.append(self._engine.why)
         return Work(moved, seconds, notices=list(self._notices))
+
+    def stylize_sent(self, tickets: Sequence[Ticket], slots: Sequence[int], frames: Frames) -> Work:
+        """As `stylize`, on a node that cannot reach the pool: frames (N,H,W,3) come along, and
+        painted ones go back."""
+        held = self._pool = SentFrames(self._pool.handle, [t.slot for t in tickets], frames)
+        work = self.stylize(tickets, slots)
+        return replace(work, sent=[held[slot] for slot in slots])
 
     def _looks(self, time_s: float) -> tuple[float, ...]:
         shares = chain.from_iterable(self._layers.at(time_s))

@@ -6,9 +6,12 @@ that is silent for its budget is killed, and what was in its hands is handed out
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -21,7 +24,17 @@ os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
+from ray.util.placement_group import (
+    PlacementGroup,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
+from ray.util.scheduling_strategies import (
+    NodeAffinitySchedulingStrategy,
+    PlacementGroupSchedulingStrategy,
+)
 
 from pipeline.errors import StageFailed, StreamError
 from pipeline.stages import Work
@@ -33,6 +46,19 @@ LONG_BUDGET_S = 300.0
 MOST_FAILURES = 6
 """Deaths of a stage since it last came further than ever before."""
 OBJECT_STORE_BYTES = 80 << 20
+OF_STAGES = (
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+    "RAY_task_events_report_interval_ms",
+    "GOMP_SPINCOUNT",
+)
+"""Settings for stages, which those of our own Ray inherit; to those of a cluster they are sent."""
+ANSWER_S = 5.0
+ROOM_S = 20.0
+"""A cluster may take so long to make room."""
+PARTS = 10_000
+"""Of a GPU or a processor: Ray counts no smaller ones."""
+STYLIZE = ("stylize", "stylize_sent")
+"""Calls that have frames to paint in their hands."""
 ATTEMPTS = 3
 """Ray gives a start up after half a minute, which a busy machine can exceed."""
 
@@ -43,9 +69,13 @@ for a dashboard. Ray starts them whatever it is told and waits for the last one:
 A Ray without these names just starts slower."""
 
 
-def start_ray() -> None:
-    """A Ray of our own on loopback, without dashboard, for this process and its actors."""
+def start_ray(address: str | None = None, several: bool = False) -> None:
+    """A Ray of our own on loopback, without dashboard, for this process and its actors; or, with an
+    `address`, the cluster that is there. `several`: stylizers, that may share out the GPUs."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+    if address is not None:
+        join_ray(address)
+        return
     node = getattr(getattr(ray._private, "node", None), "Node", None)
     for name in UNUSED:
         if hasattr(node, name):
@@ -56,7 +86,7 @@ def start_ray() -> None:
             ray.init(
                 "local",
                 num_cpus=1,
-                num_gpus=0,
+                num_gpus=None if several else 0,  # None: all there are
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=False,
@@ -73,9 +103,83 @@ def start_ray() -> None:
                 ) from error
 
 
+def join_ray(address: str) -> None:
+    """Become part of a running cluster. StreamError: there is none, or it takes us not."""
+    try:
+        if address != "auto":  # Ray itself would try for minutes
+            host, port = address.rsplit(":", 1)
+            socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+        ray.init(
+            address,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            runtime_env={"env_vars": {name: os.environ[name] for name in OF_STAGES}},
+        )
+    except Exception as error:
+        ray.shutdown()
+        lines = [line for line in str(error).splitlines() if line] or [type(error).__name__]
+        raise StreamError(
+            f"no Ray cluster can be joined at {address}: {lines[0][:200]} "
+            "(one is started by: ray start --head)"
+        ) from error
+
+
 def stop_ray() -> None:
-    """End all actors and Ray's own processes."""
+    """End all actors, and Ray's own processes where they are ours."""
     ray.shutdown()
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """The share of a GPU, or of the processors of a node, that one stylizer holds."""
+
+    group: PlacementGroup
+    index: int
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of an actor that sits there."""
+        ((kind, share),) = self.group.bundle_specs[self.index].items()
+        strategy = PlacementGroupSchedulingStrategy(self.group, self.index)
+        held = {"num_cpus": 0, f"num_{kind.lower()}s": share}
+        return {**held, "scheduling_strategy": strategy}
+
+    @property
+    def node(self) -> str:
+        """Where it is now; it moves when its node is lost."""
+        return str(placement_group_table(self.group)["bundles_to_node_id"][self.index])
+
+
+def seats(count: int, joined: bool, on_gpus: bool) -> list[Seat | None]:
+    """A seat for each of `count` stylizers, spread over the nodes: equal shares of all GPUs, or
+    where there are none of the processors. None: beside the driver, which needs no sharing out.
+    StreamError: the cluster has no room."""
+    there: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    kind = "GPU" if on_gpus and there.get("GPU") else "CPU"
+    if not (joined or kind == "GPU"):
+        return [None] * count
+    if not there.get(kind):
+        raise StreamError("no node of the Ray cluster offers processors or GPUs")
+    share = PARTS // ceil(count / there[kind]) / PARTS
+    group = placement_group([{kind: share}] * count, strategy="SPREAD")
+    if not group.wait(ROOM_S):
+        remove_placement_group(group)
+        raise StreamError(
+            f"the Ray cluster has no room for {count} stylizers with {share:g} {kind} each: what "
+            "else runs there holds it; wait for that, or use fewer --stylizers"
+        )
+    return [Seat(group, index) for index in range(count)]
+
+
+def here() -> str:
+    """The node of the driver."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
+def _go_to(_: Any, folder: str) -> None:
+    """A stage works where its driver does, so that names of files mean the same."""
+    with suppress(OSError):  # a node may lack it
+        os.chdir(folder)
 
 
 def ray_is_whole() -> bool:
@@ -106,19 +210,34 @@ class Call:
 class Supervised:
     """One stage: its actor, the calls under way in order, and when it last gave a sign of life."""
 
-    def __init__(self, stage: type, arguments: Callable[[], tuple[Any, ...]]) -> None:
-        """`arguments` is asked at every start, so that a new actor knows how far things are."""
+    def __init__(
+        self,
+        stage: type,
+        arguments: Callable[[], tuple[Any, ...]],
+        seat: Callable[[], Seat | None] = lambda: None,
+    ) -> None:
+        """`arguments` and `seat` (None: on the driver's node) are asked at every start, so that a
+        new actor knows how far things are."""
         self.name = stage.__name__
         self.failures = 0
         self._reached = 0
-        self._stage, self._arguments = stage, arguments
+        self._stage, self._arguments, self._seat = stage, arguments, seat
         self.calls: dict[Reference, Call] = {}
+        self.opened = False
+        """Whether it is ready for work."""
+        self.far = False
+        """Whether it sits on another node, where the pool is out of reach."""
         self.start()
 
     def start(self) -> None:
         """A fresh actor, opening."""
-        actor: Any = ray.remote(self._stage).options(num_cpus=0, max_restarts=0)
+        seat, self.opened, self.far = self._seat(), False, False
+        home = {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(here(), False)}
+        actor: Any = ray.remote(self._stage).options(
+            max_restarts=0, **(seat.options if seat else home)
+        )
         self._actor: Any = actor.remote(*self._arguments())
+        self._actor.__ray_call__.remote(_go_to, os.getcwd())
         self.calls, self._sign_s = {}, time.monotonic()
         self.submit("open", budget_s=LONG_BUDGET_S)
 
@@ -148,10 +267,14 @@ class Supervised:
                 work = ray.get(reference)
             except RayTaskError as error:
                 raise self._own_error(error) from error
-            except RayActorError as error:
+            except RayError as error:  # also when its node is lost with what it has done
                 self._count_failure(error)
                 raise StageDied(list(self.calls.values())) from error
-            finished.append((self.calls.pop(reference), work))
+            call = self.calls.pop(reference)
+            if call.method == "open":
+                seat, self.opened = self._seat(), True
+                self.far = seat is not None and seat.node != here()
+            finished.append((call, work))
             self._sign_s = time.monotonic()
             # To do again what was done before is no progress: it leads to where it died.
             reached = max([work.next_index, *(ticket.index + 1 for ticket in work.tickets)])
@@ -182,7 +305,7 @@ class Supervised:
         lines = str(cause).strip().splitlines() or [""]
         return StageFailed(f"{self.name} failed: {type(cause).__name__}: {lines[-1]}")
 
-    def _count_failure(self, error: RayActorError) -> None:
+    def _count_failure(self, error: RayError) -> None:
         self.failures += 1
         if self.failures >= MOST_FAILURES:
             detail = str(error).strip().splitlines()[-1]
@@ -197,8 +320,8 @@ def wait(stages: list[Supervised], limit_s: float) -> set[Reference]:
     references = [r for stage in stages for r in stage.calls]
     if not references:
         return set()
-    first, _ = ray.wait(references, num_returns=1, timeout=limit_s, fetch_local=False)
+    first, _ = ray.wait(references, num_returns=1, timeout=limit_s)
     if not first:
         return set()
-    ready, _ = ray.wait(references, num_returns=len(references), timeout=0, fetch_local=False)
+    ready, _ = ray.wait(references, num_returns=len(references), timeout=0)
     return set(ready)
