@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, Run
-from test_kills import children, processes, start, wait_for
+from test_kills import children, decoded, processes, start, wait_for
 from test_sinks import packets, times
 
 from pipeline.errors import ConfigError, SinkError
@@ -106,6 +106,42 @@ def test_killed_then_interrupted_then_completed(paint: Run, tmp_path: Path) -> N
     assert told["resumed_at"] == there // 60 * 60
     assert told["stages"]["Stylizer"]["frames"] == 600 - told["resumed_at"]
     assert sorted(os.listdir(tmp_path)) == ["calm.mp4", "out.mp4", "report.json"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own with little room."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no disk of this size can be mounted here, which needs root: {error}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_a_full_disk_is_said_and_gone_on_from(
+    paint: Run, tmp_path: Path, small_disk: Path, suffix: str
+) -> None:
+    calm, out = tmp_path / f"calm.{suffix}", small_disk / f"out.{suffix}"
+    words = [SCENE, "--model", "identity", "--resume", "-o"]
+    assert paint(*words, calm).returncode == 0
+    full = paint(*words, out)
+    assert full.returncode == 1
+    assert "the disk is full" in full.stderr.splitlines()[-1]
+    part = small_disk / f"out.part.{suffix}"
+    whole = len(times(part)) // 60 * 60
+    assert whole >= 60
+    assert decoded(part)[:whole] == decoded(calm)[:whole]
+    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
+    done = paint(*words, out)
+    assert done.returncode == 0, done.stderr
+    assert "went on at frame" in done.stderr
+    assert packets(out) == packets(calm)
+    assert os.listdir(small_disk) == [out.name]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
