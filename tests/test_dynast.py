@@ -1,0 +1,84 @@
+"""`dynast`: sparse attention is the dense one wherever its candidates are complete."""
+
+import pytest
+import torch
+from torch import Tensor
+
+import models
+from models.dynast import SHARPNESS, attend, children, shifted
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module")
+def model() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return models.build("dynast", width=0.0625).eval()
+
+
+def style_maps(h: int, w: int) -> dict[str, Tensor]:
+    names = {"key": 6, "prune": 3, "value": 8, "picture": 3}
+    return {n: drawn(1, c, h, w, seed=i) / 6 for i, (n, c) in enumerate(names.items(), 1)}
+
+
+def test_dense_attention_is_the_plain_formula() -> None:
+    style, query, pruning = style_maps(3, 4), drawn(1, 6, 2, 3) / 6, drawn(1, 3, 2, 3, seed=9)
+    q, p = (t.double().flatten(2).mT for t in (query, pruning))
+    key, prune, value, picture = (
+        style[n].double().flatten(2).mT for n in ("key", "prune", "value", "picture")
+    )
+    weights = (SHARPNESS * q @ key.mT).softmax(2) * (p @ prune.mT > 0)
+    found = attend(query, pruning, style, None)
+    assert torch.allclose(found.values.double(), weights @ value, atol=1e-5)
+    kept = weights.sum(2, keepdim=True)
+    assert torch.allclose(found.kept.double(), kept, atol=1e-5)
+    assert torch.allclose(found.colours.double(), weights @ picture / (kept + 1e-8), atol=1e-3)
+    assert torch.equal(found.best, (q @ key.mT).topk(4, 2).indices)
+
+
+def test_a_complete_set_of_candidates_gives_the_dense_result() -> None:
+    """In any order, some of them twice."""
+    style, query, pruning = style_maps(4, 4), drawn(1, 6, 4, 6) / 6, drawn(1, 3, 4, 6, seed=9)
+    generator = torch.Generator().manual_seed(3)
+    every = torch.stack([torch.randperm(16, generator=generator) for _ in range(24)])[None]
+    near = torch.cat([every, every[:, :, :5]], 2)
+    sparse, dense = (attend(query, pruning, style, n) for n in (near, None))
+    for ours, wanted in zip(sparse, dense, strict=True):
+        assert torch.allclose(ours.float(), wanted.float(), atol=1e-5)
+
+
+def test_candidates_are_the_children_of_matches_and_what_neighbours_suggest() -> None:
+    here, there = torch.Size((4, 4)), torch.Size((6, 8))
+    best = torch.tensor([[[0], [3], [8], [11]]])  # of a style of 3x4, for a content of 2x2
+    found = children(best, here, there)
+    assert found.shape == (1, 16, 4)
+    assert sorted(found[0, 0].tolist()) == [0, 1, 8, 9]
+    assert sorted(found[0, 15].tolist()) == [38, 39, 46, 47]
+    # A content that lies in the style, moved by (1, 2): every neighbour suggests the same place.
+    rows, columns = torch.meshgrid(torch.arange(4), torch.arange(4), indexing="ij")
+    true = ((rows + 1) * 8 + columns + 2).flatten()[None, :, None]
+    inner = shifted(true, here, there).reshape(4, 4, 5)[1:-1, 1:-1]
+    assert (inner == true.reshape(4, 4, 1)[1:-1, 1:-1]).all()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (31, 17), (61, 90)])
+def test_any_size_of_content_and_style(model: torch.nn.Module, size: tuple[int, int]) -> None:
+    with torch.inference_mode():
+        code = model.encode_style(drawn(1, 3, 50, 70).sigmoid())
+        painted = model(drawn(1, 3, *size, seed=1).sigmoid(), code)
+        moved = model.matches(drawn(1, 3, *size, seed=1).sigmoid(), code)
+    assert painted.shape == (1, 3, *size)
+    assert painted.isfinite().all()
+    assert all(picture.isfinite().all() for picture in moved)
+
+
+def test_the_gradient_reaches_every_parameter(model: torch.nn.Module) -> None:
+    code = model.encode_style(drawn(1, 3, 32, 32).sigmoid())
+    model.paint(drawn(1, 3, 32, 32, seed=1).sigmoid(), code).square().mean().backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+    model.zero_grad()
