@@ -11,7 +11,7 @@ from engines import Frames
 from pipeline.plan import planned
 from pipeline.request import StreamOptions
 from pipeline.run import Pipeline
-from pipeline.stages import Stylizer
+from pipeline.stylizer import Stylizer
 
 COST_S = 0.4
 SIZE = 160, 96

@@ -100,14 +100,14 @@ def load_engine(
     return make_engine(kind, model, device, threads)
 
 
-def make_engine(kind: str, model: str, device: str, threads: int | None) -> Engine:
-    """An engine of the named kind, whose runtime is imported only now."""
+def make_engine(kind: str, model: str, device: str, threads: int | None, **more: Any) -> Engine:
+    """An engine of the named kind, whose runtime is imported only now. `more`: for it alone."""
     module, name = HOMES[kind]
     try:
         make = getattr(import_module(f"engines.{module}"), name)
     except ImportError as error:
         raise ValueError(f"engine {kind} is not installed ({error})") from error
-    engine: Engine = make(model, device, threads)
+    engine: Engine = make(model, device, threads, **more)
     return engine
 
 

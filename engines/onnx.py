@@ -18,6 +18,10 @@ class OnnxEngine(GraphEngine):
 
     runtime = f"onnxruntime {onnxruntime.__version__}"
 
+    def __init__(self, *about: Any, **more: Any) -> None:
+        super().__init__(*about, **more)
+        self._sessions: dict[Path, Any] = {}
+
     def _pick(self, device: str) -> str:
         if device == "auto":
             return "cuda:0" if CUDA in onnxruntime.get_available_providers() else "cpu"
@@ -29,10 +33,6 @@ class OnnxEngine(GraphEngine):
                 "--engine torch"
             )
         return device if ":" in device else "cuda:0"
-
-    def __init__(self, *about: Any, **more: Any) -> None:
-        super().__init__(*about, **more)
-        self._sessions: dict[Path, Any] = {}
 
     def _open(self, graph: Path) -> Any:
         options = onnxruntime.SessionOptions()

@@ -52,7 +52,7 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
             if target.exists():
                 shutil.rmtree(target)
             shutil.copytree(folder, target)
-            target.chmod(0o755)
+            target.chmod(0o755)  # that of a temporary folder is for its maker alone
     except (ValueError, RuntimeError) as error:
         raise EngineError(f"model {name}: {str(error).splitlines()[0]}") from error
     except OSError as error:

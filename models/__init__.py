@@ -34,6 +34,8 @@ PARTS = {
     "styles",
     "vgg",
 }
+DETAIL = "prior.detail"
+"""In the style codes of neat: the share (B,) of the photograph's detail that stays."""
 OPTIMISED = {"nnst": "vgg_narrow"}
 """Systems that paint by optimisation, and the encoder that ships which is all they need."""
 

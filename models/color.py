@@ -15,8 +15,9 @@ def second_moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
     Row by row: one long float32 sum over all pixels is off by a percent of the covariance.
     """
-    rows = x.float().movedim(1, 2)
-    return x.float().mean((2, 3)), (rows @ rows.mT).mean(1) / rows.shape[3]
+    x = x.float()
+    rows = x.movedim(1, 2)
+    return x.mean((2, 3)), (rows @ rows.mT).mean(1) / rows.shape[3]
 
 
 def roots(matrix: Tensor) -> tuple[Tensor, Tensor]:

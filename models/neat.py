@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models import adaattn, attention
+from models import DETAIL, adaattn, attention
 from models.adaattn import Kind
 from models.color import recolor, second_moments
 from models.decoder import Decoder, double
@@ -132,7 +132,7 @@ class NeAT(nn.Module):
         """
         features = self._features(pictures)
         mean, square = second_moments(pictures)
-        code = {"color.mean": mean, "color.square": square, "prior.detail": 0 * mean[:, 0]}
+        code = {"color.mean": mean, "color.square": square, DETAIL: 0 * mean[:, 0]}
         for i, block in enumerate(self.blocks):
             summary = block.summarise(features)
             code |= {f"block{i}.{name}": t.contiguous() for name, t in summary.items()}
@@ -168,7 +168,7 @@ def prior(x: Tensor, code: Code) -> Tensor:
     `prior.detail` of what that took away comes back."""
     colored = recolor(x, x, code).clamp(0, 1)
     traced = bilateral(blur(colored))
-    return traced + code["prior.detail"][:, None, None, None] * (colored - traced)
+    return traced + code[DETAIL][:, None, None, None] * (colored - traced)
 
 
 def blur(x: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ from pipeline.keyframes import Film
 from pipeline.mask import Mask, colours, read_mask
 from pipeline.request import StreamOptions
 from pipeline.sources import SourceOptions
-from pipeline.stages import Look
 from pipeline.style import Style
+from pipeline.stylizer import Look
 from pipeline.timeline import Span, Timeline
 
 SAME = 48

@@ -8,20 +8,21 @@ from typing import cast
 import numpy as np
 
 from engines import Frames, PatientEngine
-from pipeline import stages
+from pipeline import stylizer
 from pipeline.frame import Pixels
 from pipeline.keyframes import KeyFrames, Painting, portion
 from pipeline.layers import Shares
 from pipeline.mask import Mask
 from pipeline.pool import PoolHandle
 from pipeline.queues import Ticket
-from pipeline.stages import Look, Work
+from pipeline.stages import Work
+from pipeline.stylizer import Look
 
 STEP_S = 1.0
 """A call comes back after this, done or not, so that it can be watched and ended."""
 
 
-class Stylizer(stages.Stylizer):
+class Stylizer(stylizer.Stylizer):
     """Paints one frame over as many calls as it takes. Frames come in order, from one film."""
 
     def __init__(self, pool: PoolHandle, look: Look) -> None:

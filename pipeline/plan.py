@@ -22,8 +22,8 @@ from pipeline.options import nearest
 from pipeline.request import StreamOptions
 from pipeline.sinks import SinkOptions, prepare
 from pipeline.sources import PICTURE_SUFFIXES, SourceOptions, open_source
-from pipeline.stages import Look, Stylizer
 from pipeline.style import read_style, split
+from pipeline.stylizer import Look, Stylizer
 
 MOST_NAME, MOST_PART = 4096, 255
 """Characters of a path, and bytes between two slashes."""

@@ -1,44 +1,27 @@
-"""The three stages as plain classes; supervision.py makes Ray actors of them.
+"""The first and the last stage, and what all have in common: plain classes, of which supervision.py
+makes Ray actors. stylizer.py has the one between.
 
 A stage keeps nothing that it could not rebuild from what it is handed: killed and started again, it
 goes on where the driver says. Their names show in a process list as ray::Reader and so on.
 """
 
-import os
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import chain, groupby
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
-from safetensors import SafetensorError
 
-from engines import Arrays, Frames, check_code, load_engine
 from pipeline.confined import confine
 from pipeline.control import Change, Figures
-from pipeline.errors import EngineError, StreamError
 from pipeline.frame import Frame, Pixels, StreamInfo
-from pipeline.keyframes import Film
-from pipeline.layers import Layers, Shares
-from pipeline.mask import Mask
 from pipeline.pool import FramePool, PoolHandle, SentFrames
 from pipeline.queues import Ticket
 from pipeline.sinks import SinkOptions, journals, open_sinks
 from pipeline.sources import SourceOptions, open_source
 from pipeline.stabilize import Flicker, Stabilizer
-from pipeline.timeline import Timeline
 from pipeline.timings import cpu_seconds, memory_mib, peak_memory_mib
 
 END = object()
-DETAIL = "prior.detail"
-"""Of a style code: models/neat.py."""
-MOST_MIXES = 8
-"""Kept of the mixes of styles that were seen last: one for each region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,190 +114,6 @@ class Reader(Stage):
             # Waiting for a live source is not work.
             seconds.append(time.monotonic() - max(began, frame.arrived_s or began))
         self._next = start + len(tickets)
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """All that decides how a frame is painted."""
-
-    model: str
-    device: str
-    styles: list[Frames | Arrays]
-    paths: list[str]
-    """Of the styles."""
-    timeline: Timeline
-    masks: list[str]
-    """One for each style but the first, which lies beneath; none: styles go by the timeline."""
-    strength: float
-    keep_color: bool
-    threads: int | None
-    """Of a machine, shared by its stylizers; None: all it has."""
-    engine: str
-    film: Film | None = None
-    """For a model that paints by optimisation: what its key frames are chosen from."""
-    guides: tuple[str, Pixels] | None = None
-    """Regions marked by colours: the path of a mask for the frames, and the picture of the one
-    style in which the same are marked."""
-    detail: float | None = None
-    """Of a model whose codes have it: neat."""
-    sharing: int = 1
-    """Stylizers on one machine."""
-
-    @property
-    def threads_each(self) -> int:
-        """For one stylizer on this machine."""
-        return max(1, (self.threads or os.cpu_count() or 1) // self.sharing)
-
-
-Ready = tuple[Change, dict[str, Any], dict[str, Mask]]
-"""A change, the codes of its new styles and its new masks, by their paths."""
-
-
-class Stylizer(Stage):
-    """Paints frames from one slot into another. Frames do not depend on one another."""
-
-    def __init__(self, pool: PoolHandle, look: Look) -> None:
-        super().__init__(pool)
-        self._look = look
-        # One at a time, in order: encoding a style takes a moment, in which frames go on.
-        self._beside = ThreadPoolExecutor(1)
-        self._coming: deque[Future[Ready]] = deque()
-        self._places = {path: place for place, path in enumerate(look.paths)}
-        self._notices: list[str] = []
-
-    def open(self) -> Work:
-        """Load the model, encode the styles, open the masks."""
-        look = self._look
-        try:
-            self._engine = load_engine(look.model, look.device, look.threads_each, look.engine)
-            for style in look.styles:
-                if isinstance(style, dict):
-                    check_code(self._engine, style)
-            self._codes = [self._encode(style) for style in look.styles]
-        except (ValueError, OSError, RuntimeError, SafetensorError) as error:
-            raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
-        masks = [Mask(path) for path in look.masks]
-        self._layers = Layers.planned(look.timeline, masks, len(self._codes))
-        self._mixes: dict[Shares, Any] = {}
-        w, h = self._pool.size
-        self._notices = [self._engine.why] if self._engine.why else []
-        self._notices += [text for mask in masks for text in mask.notices(w, h)]
-        return Work(notices=list(self._notices))
-
-    def _encode(self, style: Frames | Arrays) -> Any:
-        """The code of a style. ValueError: details are asked for of a model that has none."""
-        code = self._engine.encode_style(style)
-        if self._look.detail is None:
-            return code
-        if DETAIL not in (code or {}):
-            raise ValueError("--detail is for neat: this model has none to keep")
-        return code | {DETAIL: 0 * code[DETAIL] + self._look.detail}
-
-    def adjust(self, change: Change) -> Work:
-        """Take on a change, which holds between two frames once its styles are encoded."""
-        self._coming.append(self._beside.submit(self._readied, change))
-        return Work()
-
-    def _readied(self, change: Change) -> Ready:
-        """What a change needs that is not there yet; runs beside the painting."""
-        new = change.pictures.keys() - self._places.keys()
-        known = self._layers.masks
-        paths = {region.mask for region in change.regions or () if region.mask} - known.keys()
-        encoded = {path: self._encode(change.pictures[path]) for path in new}
-        return change, encoded, {path: Mask(path) for path in paths}
-
-    def _adopt(self, now_s: float) -> None:
-        """What has been made ready of the changes asked for; `now_s` is the time of the next
-        frame."""
-        while self._coming and self._coming[0].done():
-            try:
-                change, encoded, masks = self._coming.popleft().result()
-            except (StreamError, ValueError, OSError, RuntimeError) as error:
-                self._notices.append(f"a change was left out: {str(error).splitlines()[0]}")
-                continue
-            for path in encoded.keys() - self._places.keys():
-                self._places[path] = len(self._codes)
-                self._codes.append(encoded[path])
-            # A fade begins when its styles are there, not while they are encoded.
-            at_s = max(change.at_s, now_s) if encoded or masks else change.at_s
-            self._turn(change, at_s, self._layers.masks | masks)
-            self._look = replace(self._look, strength=change.strength, keep_color=change.keep_color)
-
-    def _turn(self, change: Change, at_s: float, masks: dict[str, Mask]) -> None:
-        """Other styles, other regions."""
-        if change.regions is None:
-            return
-        wanted = []
-        for region in change.regions:
-            shares = [0.0] * len(self._codes)
-            for path in region.shares.keys() & self._places.keys():
-                shares[self._places[path]] = region.shares[path]
-            total = sum(shares)
-            if total:
-                mask = masks[region.mask] if region.mask else None
-                wanted.append((region.name, mask, [share / total for share in shares]))
-        if wanted and wanted[0][1] is None:
-            self._layers = self._layers.turned(at_s, change.fade_s, wanted)
-
-    def stylize(self, tickets: Sequence[Ticket], slots: Sequence[int]) -> Work:
-        """Paint each ticket's frame into the slot beside it; tickets come back with that slot."""
-        self._adopt(tickets[0].time_s)
-        seconds: list[float] = []
-        moved = [replace(t, slot=slot) for t, slot in zip(tickets, slots, strict=True)]
-        for group in self._alike(tickets):
-            began = time.perf_counter()
-            frames = self._pool[group[0].slot][None]
-            if len(group) > 1:
-                frames = np.stack([self._pool[t.slot] for t in group])
-            frames = resized(frames, group[0].size, cv2.INTER_AREA)
-            times_s = [t.time_s for t in group]
-            painted = self._layers.paint(times_s, frames, partial(self._paint, frames))
-            whole = resized(painted, self._pool.size, cv2.INTER_CUBIC)
-            for ticket, pixels in zip(group, whole, strict=True):
-                place = len(seconds)
-                slot, beside = moved[place].slot, self._pool.handle.beside
-                np.copyto(self._pool[slot], pixels)
-                if beside:
-                    np.copyto(self._pool[slot + beside], self._pool[ticket.slot])
-                seconds.append((time.perf_counter() - began) / len(group))
-                look = self._looks(ticket.time_s)
-                moved[place] = replace(moved[place], paint_s=seconds[-1], look=look)
-        if self._engine.why not in ["", *self._notices]:
-            self._notices.append(self._engine.why)
-        return Work(moved, seconds, notices=list(self._notices))
-
-    def stylize_sent(self, tickets: Sequence[Ticket], slots: Sequence[int], frames: Frames) -> Work:
-        """As `stylize`, on a node that cannot reach the pool: frames (N,H,W,3) come along, and
-        painted ones go back."""
-        held = self._pool = SentFrames(self._pool.handle, [t.slot for t in tickets], frames)
-        work = self.stylize(tickets, slots)
-        return replace(work, sent=[held[slot] for slot in slots])
-
-    def _looks(self, time_s: float) -> tuple[float, ...]:
-        shares = chain.from_iterable(self._layers.at(time_s))
-        return (self._look.strength, float(self._look.keep_color), *shares)
-
-    def _alike(self, tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
-        """Runs of tickets that one call of the engine can paint: of one mix, of its batch size."""
-        for _, run in groupby(tickets, lambda t: (self._layers.at(t.time_s), t.size)):
-            held = list(run)
-            for i in range(0, len(held), self._engine.batch):
-                yield held[i : i + self._engine.batch]
-
-    def _paint(self, frames: Frames, shares: Shares) -> Frames:
-        if shares not in self._mixes:
-            if len(self._mixes) >= MOST_MIXES:
-                del self._mixes[next(iter(self._mixes))]
-            self._mixes[shares] = self._engine.mix(self._codes[: len(shares)], list(shares))
-        look = self._look
-        return self._engine(frames, self._mixes[shares], look.strength, look.keep_color)
-
-
-def resized(frames: Frames, size: tuple[int, int] | None, how: int) -> Frames:
-    """Frames (N,H,W,3) at (width, height); as they are where that is None or their own."""
-    if size in (None, frames.shape[2:0:-1]):
-        return frames
-    return np.stack([cv2.resize(frame, size, interpolation=how) for frame in frames])
 
 
 class Writer(Stage):

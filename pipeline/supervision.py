@@ -115,7 +115,7 @@ def join_ray(address: str) -> None:
             logging_level=logging.CRITICAL,
             runtime_env={"env_vars": {name: os.environ[name] for name in OF_STAGES}},
         )
-    except Exception as error:
+    except (OSError, RuntimeError, ValueError, RayError) as error:
         ray.shutdown()
         lines = [line for line in str(error).splitlines() if line] or [type(error).__name__]
         raise StreamError(

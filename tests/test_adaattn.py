@@ -7,6 +7,7 @@ from test_vgg import (
     ENCODER,
     State,
     layers,
+    norm,
     picture,
     plain_decoder,
     plain_encoder,
@@ -22,11 +23,6 @@ from models.mixing import mix, parts
 
 SMALL = {0.0: 1e-5, 30.0: 1e-4}
 """Error allowed to values of an offset: one part in a million."""
-
-
-def norm(x: Tensor) -> Tensor:
-    variance, mean = torch.var_mean(x, (2, 3), keepdim=True)
-    return (x - mean) / (variance + 1e-5).sqrt()
 
 
 def key_of(maps: list[Tensor], level: int) -> Tensor:

@@ -104,6 +104,12 @@ def test_the_stream_runs_an_export_that_is_whole(folder: Path, tmp_path: Path, p
     graph.write_bytes(graph.read_bytes()[:-1])
     other = tmp_path / "other"
     other.mkdir()
+    unhashed = shutil.copytree(folder, tmp_path / "unhashed")
+    about = json.loads((unhashed / "manifest.json").read_text())
+    about["sha256"] = {n: d for n, d in about["sha256"].items() if not n.startswith("frame")}
+    (unhashed / "manifest.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"manifest.json is damaged"):
+        load_engine("compact", "cpu", kind=str(unhashed))
     for path, said in ((bad, f"{graph.name} is damaged or was changed"), (other, "is no export")):
         done = paint(*words, path, "-o", f"{tmp_path}/x/")
         assert done.returncode == 1

@@ -31,7 +31,7 @@ from pipeline.pool import FramePool
 from pipeline.request import StreamOptions
 from pipeline.sinks import SinkOptions, open_sink, prepare
 from pipeline.sources import open_source
-from pipeline.stages import Look, Stylizer
+from pipeline.stylizer import Look, Stylizer
 from pipeline.timeline import Span, Timeline
 
 WAVE = ROOT / "styles" / "wave.jpg"

@@ -14,6 +14,7 @@ from test_vgg import (
     ENCODER,
     State,
     layers,
+    norm,
     picture,
     plain_decoder,
     plain_encoder,
@@ -32,13 +33,8 @@ from pipeline.plan import check_options
 from pipeline.pool import FramePool
 from pipeline.queues import Ticket
 from pipeline.request import StreamOptions
-from pipeline.stages import Look, Stylizer
+from pipeline.stylizer import Look, Stylizer
 from pipeline.timeline import Span, Timeline
-
-
-def norm(x: Tensor) -> Tensor:
-    variance, mean = torch.var_mean(x, (2, 3), keepdim=True)
-    return (x - mean) / (variance + 1e-5).sqrt()
 
 
 def plain_pama(state: State, content: Tensor, style: Tensor, kind: str) -> Tensor:

@@ -7,6 +7,7 @@ from test_vgg import (
     ENCODER,
     State,
     layers,
+    norm,
     picture,
     plain_decoder,
     plain_encoder,
@@ -17,11 +18,6 @@ from torch import Tensor
 import models
 from models.mixing import mix, parts
 from models.stya2k import A2K, PATCHES
-
-
-def norm(x: Tensor) -> Tensor:
-    variance, mean = torch.var_mean(x, (2, 3), keepdim=True)
-    return (x - mean) / (variance + 1e-5).sqrt()
 
 
 def project(state: State, name: str, x: Tensor) -> Tensor:

@@ -57,6 +57,12 @@ def reflected(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), weight, bias)
 
 
+def norm(x: Tensor) -> Tensor:
+    """Zero mean and unit deviation of each channel, as the published codes have it."""
+    variance, mean = torch.var_mean(x, (2, 3), keepdim=True)
+    return (x - mean) / (variance + 1e-5).sqrt()
+
+
 def plain_encoder(x: Tensor, layers: Layers) -> list[Tensor]:
     """relu1_1 ... relu5_1 as the published layer list has them."""
     maps = []
