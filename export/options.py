@@ -29,7 +29,7 @@ class ExportOptions:
     format: str = option("onnx", "of the graphs", choices=("onnx", "openvino", "tensorrt"))
     precision: str = option(
         "fp32",
-        "fp16 halves the files; int8 is fastest where the CPU has VNNI; bf16: tensorrt",
+        "fp16 halves the files; int8 needs --clip; bf16: tensorrt",
         choices=("fp32", "fp16", "bf16", "int8"),
     )
     clip: str | None = option(None, "video whose frames int8 is calibrated with", metavar="FILE")
