@@ -41,6 +41,9 @@ class Decoder(nn.Module):
         self.conv1_2 = nn.Conv2d(c1, c1, 3)
         self.conv1_1 = nn.Conv2d(c1, 3, 3)
         start(self)
+        # Near mid-grey: thrown far out of range, the first steps kill units for good.
+        self.conv1_1.weight.data *= 0.1
+        nn.init.constant_(self.conv1_1.bias, 0.5)
 
     def forward(self, level3: Tensor, *deeper: Tensor) -> Tensor:
         x = level3

@@ -155,8 +155,11 @@ def execute(plan: Plan, options: StreamOptions) -> Report:
             ]
             if options.metrics is not None:
                 from pipeline.metrics import Metrics
+                from pipeline.metrics_server import MetricsServer
 
-                views.append(stack.enter_context(Metrics(options.metrics)))
+                metrics = Metrics()
+                stack.enter_context(MetricsServer(options.metrics, metrics, metrics.health))
+                views.append(metrics)
 
             def tell(progress: Progress) -> None:
                 for view in views:
@@ -185,8 +188,8 @@ def conclude(report: Report) -> int:
         say(line)
     if report.interrupted and report.resumable:
         note("the same command with --resume goes on from here")
-    end = f"{'interrupted; written' if report.interrupted else 'written'}: {report.output}"
-    say(end, facts={"report": report.as_dict()})
+    end = f"written: {report.output}" if report.frames_out else "nothing was written"
+    say(f"interrupted; {end}" if report.interrupted else end, facts={"report": report.as_dict()})
     if report.error:
         say(report.error, logging.ERROR)
         return StreamError.exit_code

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from pipeline.account import Account
 from pipeline.control import Change
@@ -22,6 +23,7 @@ from pipeline.supervision import (
     Supervised,
     ray_is_whole,
     seats,
+    shared_share,
     start_ray,
     stop_ray,
     wait,
@@ -45,6 +47,7 @@ class Crew:
                 plan.stylizer,
                 lambda: (pool, replace(plan.look, sharing=self._sharing)),
                 partial(self._seat, place),
+                self._shared(place),
             )
             for place in range(plan.stylizers)
         ]
@@ -62,6 +65,19 @@ class Crew:
     def _seat(self, place: int) -> Seat | None:
         return self._seats[place]
 
+    def _shared(self, place: int) -> tuple[str, dict[str, Any]] | None:
+        """A film that is painted by key frames has a stylizer for itself."""
+        plan = self._plan
+        if plan.shared is None or plan.look.film is not None:
+            return None
+        held = shared_share(plan.stylizers, plan.look.device in ("auto", "cuda"))
+        return f"Stylizer {place}", held
+
+    def leave(self) -> None:
+        """Take what is this run's out of stylizers that others share."""
+        for stylizer in self.stylizers:
+            stylizer.leave()
+
     def _take_seats(self) -> None:
         """Key frames are chosen from the film itself, which lies on this node."""
         plan = self._plan
@@ -77,7 +93,7 @@ class Crew:
         """What has been done, waiting up to `limit_s` for the first of it. Raises the error of a
         stage; who died or is silent is started again."""
         ready = wait(self._stages, limit_s)
-        if not ray_is_whole():
+        if not ray_is_whole(self._plan.shared):
             self._restart_ray()
             return
         for stage in self._stages:
@@ -126,7 +142,7 @@ class Crew:
         self._account.restarted("Ray")
         self.writer.ask("abandon", ENDING_S)
         stop_ray()
-        start_ray(self._plan.address, self._plan.stylizers > 1)
+        start_ray(self._plan.address, self._plan.shared, self._plan.stylizers > 1)
         self._take_seats()
         for stage in self._stages:
             self._revive(stage, list(stage.calls.values()))

@@ -1,21 +1,9 @@
-"""`--metrics PORT`: figures of a running stream for Prometheus, and whether it is well.
+"""`--metrics PORT`: figures of a running stream for Prometheus, and whether it is well."""
 
-    GET /metrics    the report so far, in Prometheus' format
-    GET /health     200 while frames come out, else 503; how long none has, as JSON
-
-For this machine only: it listens on loopback and answers to no other name.
-"""
-
-import json
-import threading
 import time
-from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Self
-from wsgiref.simple_server import WSGIRequestHandler, make_server
-from wsgiref.types import StartResponse, WSGIEnvironment
+from collections.abc import Iterator
+from typing import Any
 
-from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -23,15 +11,11 @@ from prometheus_client.core import (
     InfoMetricFamily,
     Metric,
 )
-from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
-from pipeline.errors import ConfigError
 from pipeline.report import Progress, Report
 from pipeline.timings import Timings
 
-HOST = "127.0.0.1"
-LOCAL = {"127.0.0.1", "localhost", "[::1]"}
 STILL_S = 10.0
 """Without a new frame; a model that is slower than that gets SLOW times what it needs."""
 SLOW = 3
@@ -40,34 +24,11 @@ MIB = 1 << 20
 
 
 class Metrics(Collector):
-    """A server in a thread, as a context. Call it with each Progress."""
+    """The figures of the latest Progress that it was called with; asked from other threads."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
+    def __init__(self) -> None:
         self._progress: Progress | None = None
         self._frames, self._moved_s = 0, time.monotonic()
-
-    def __enter__(self) -> Self:
-        """ConfigError: the port cannot be used."""
-        registry = CollectorRegistry()
-        registry.register(self)
-        self._text = make_wsgi_app(registry)
-        try:
-            self._server = make_server(HOST, self._port, self._answer, ThreadingWSGIServer, Quiet)
-        except OSError as error:
-            why = error.strerror
-            raise ConfigError(f"--metrics: port {self._port} cannot be used ({why})") from error
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
     def __call__(self, progress: Progress) -> None:
         if progress.frames > self._frames:  # what is done again after a fall back is no progress
@@ -85,29 +46,14 @@ class Metrics(Collector):
         timings = self._progress.report.stages["Stylizer"] if self._progress else Timings()
         return max(STILL_S, SLOW * timings.percentile_ms(0.95) / 1e3)
 
-    # -- the server's threads --------------------------------------------------------------------
-
-    def _answer(self, request: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        host = str(request.get("HTTP_HOST", ""))
-        if host.rpartition(":")[0] not in LOCAL and host not in LOCAL:
-            return plain(start, "403 Forbidden", "text/plain", "only for localhost\n")
-        if request["PATH_INFO"] == "/metrics":
-            text: Iterable[bytes] = self._text(request, start)
-            return text
-        if request["PATH_INFO"] == "/health":
-            return self._health(start)
-        return plain(start, "404 Not Found", "text/plain", "there are /metrics and /health\n")
-
-    def _health(self, start: StartResponse) -> Iterable[bytes]:
-        healthy = self._frames > 0 and self.still_s < self.limit_s
-        about = {
-            "healthy": healthy,
+    def health(self) -> dict[str, Any]:
+        """Whether frames come out, and how long none has."""
+        return {
+            "healthy": self._frames > 0 and self.still_s < self.limit_s,
             "frames_out": self._frames,
             "still_s": round(self.still_s, 3),
             "limit_s": round(self.limit_s, 3),
         }
-        status = "200 OK" if healthy else "503 Service Unavailable"
-        return plain(start, status, "application/json", json.dumps(about) + "\n")
 
     def collect(self) -> Iterator[Metric]:
         """All figures there are by now."""
@@ -120,19 +66,6 @@ class Metrics(Collector):
         yield from counters(report)
         yield from machine(report)
         yield from queues(self._progress)
-
-
-class Quiet(WSGIRequestHandler):
-    """Does not write a line for each request."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-def plain(start: StartResponse, status: str, kind: str, text: str) -> Iterable[bytes]:
-    """An answer that is not for a cache."""
-    start(status, [("Content-Type", kind), ("Cache-Control", "no-store")])
-    return [text.encode()]
 
 
 def gauge(name: str, about: str, value: float) -> Metric:

@@ -28,6 +28,8 @@ from pipeline.stylizer import Look, Stylizer
 MOST_NAME, MOST_PART = 4096, 255
 """Characters of a path, and bytes between two slashes."""
 LEAST_PX = 32
+SHARED_RAY = "STYLESTREAM_SHARED_RAY"
+"""Variable that names the file with the address of the Ray in which streams share stylizers."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Plan:
     stabilize: bool = False
     address: str | None = None
     """Of the Ray cluster to join; None: a Ray of our own."""
+    shared: Path | None = None
+    """The file with the address of the Ray in which several streams share their stylizers."""
     notices: list[str] = field(default_factory=list)
 
 
@@ -116,8 +120,15 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             inf if options.max_latency is None else options.max_latency,
             options.stabilize,
             options.address,
+            shared_ray() if options.address is None else None,
             notices,
         )
+
+
+def shared_ray() -> Path | None:
+    """Where the program above several streams says at which Ray they meet."""
+    name = os.environ.get(SHARED_RAY)
+    return Path(name) if name else None
 
 
 def check_options(options: StreamOptions) -> None:

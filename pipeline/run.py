@@ -64,7 +64,8 @@ class Pipeline:
 
     def __enter__(self) -> "Pipeline":
         """Start Ray, the pool and the stages."""
-        start_ray(self._plan.address, self._plan.stylizers > 1)
+        plan = self._plan
+        start_ray(plan.address, plan.shared, plan.stylizers > 1)
         try:
             self._make_pool()
             handle = self._pool.handle
@@ -89,6 +90,7 @@ class Pipeline:
                 journal.remove()
         self.report.resumable = any(kept)
         self._account.close()
+        self._crew.leave()
         stop_ray()
         self._pool.close()
 

@@ -1,7 +1,8 @@
 """Several streams at once: `--config streams.yaml` with `streams:`, each a run of its own.
 
-Every stream is a process of its own with its stages, so that nothing that happens to one reaches
-another. Its options come by stdin: addresses hold passwords, and command lines can be read by all.
+Every stream is a process of its own with its reader and writer, so that what happens to one reaches
+no other. In the Ray that is started here they share their stylizers (shared.py). Options come by
+stdin: addresses hold passwords, and command lines can be read by all.
 """
 
 import os
@@ -9,9 +10,11 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import nullcontext
+import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from tempfile import TemporaryDirectory
+from typing import IO, Any, Self
 
 import yaml
 from rich.console import Console
@@ -19,12 +22,18 @@ from rich.live import Live
 from rich.table import Table
 
 from pipeline.errors import ConfigError
+from pipeline.gathered import Gathered, free_ports
 from pipeline.logs import say
+from pipeline.metrics_server import MetricsServer
 from pipeline.options import build
+from pipeline.plan import SHARED_RAY
 from pipeline.request import StreamOptions
+from pipeline.supervision import own_address, ray_is_whole, start_ray, stop_ray
 
 PROGRAM = Path(__file__).parent.parent / "run_stream.py"
 LOOK_S = 0.2
+LEAVING_S = 2.0
+"""Streams may take so long to leave a Ray that is to be ended."""
 ENDING_S = 30.0
 INTERRUPTED = 130
 
@@ -56,8 +65,9 @@ def streams_in(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 class Stream:
     """One of them: its process, and the line that it said last."""
 
-    def __init__(self, name: str, options: dict[str, Any], say_all: bool) -> None:
+    def __init__(self, name: str, options: dict[str, Any], shared: Path, say_all: bool) -> None:
         self.name, self.said = name, "starting"
+        self.port = options.get("metrics")
         self._say_all = say_all
         command = [sys.executable, str(PROGRAM), "--config", "-"]
         # A group of its own: Ctrl-C is handed on by us, once.
@@ -67,6 +77,7 @@ class Stream:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            env=os.environ | {SHARED_RAY: str(shared)},
         )
         assert self.process.stdin
         assert self.process.stderr
@@ -108,21 +119,70 @@ class Stream:
 
 def run_streams(config: dict[str, Any]) -> int:
     """All of them until the last has ended -> the worst of their exit codes."""
+    port = build(StreamOptions, {"metrics": config.pop("metrics", None)}).metrics
     wanted = streams_in(config)
+    if port is not None:
+        ports = free_ports(len(wanted))
+        beneath = zip(wanted.items(), ports, strict=True)
+        wanted = {name: {"metrics": free} | own for (name, own), free in beneath}
+    with SharedRay() as ray:
+        return watch(wanted, port, ray)
+
+
+class SharedRay:
+    """The Ray in which the streams meet, as a context."""
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self._folder = TemporaryDirectory(prefix="stylestream-")
+        self.file = Path(self._folder.name, "address")
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        stop_ray()
+        self._folder.cleanup()
+
+    def _start(self) -> None:
+        start_ray(several=True)
+        part = self.file.with_suffix(".part")
+        part.write_text(own_address())
+        part.replace(self.file)
+
+    def keep(self) -> None:
+        """Start it again when it has lost a process. The streams see its address go, and go on in
+        the new one."""
+        if ray_is_whole():
+            return
+        say("Ray lost a process: it is started again")
+        self.file.unlink()
+        time.sleep(LEAVING_S)
+        stop_ray()
+        self._start()
+
+
+def watch(wanted: dict[str, dict[str, Any]], port: int | None, ray: SharedRay) -> int:
+    """Start them, tell how they go, and serve the figures of all -> the worst of their exit
+    codes."""
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     console = Console(stderr=True)
-    # Each counts on all cores by itself; together they would only wait for each other.
-    threads = max(1, (os.cpu_count() or 1) // len(wanted))
-    beneath = {"threads": threads}
-    streams = [Stream(n, beneath | own, not console.is_terminal) for n, own in wanted.items()]
+    streams: list[Stream] = []
     # On a terminal a table, elsewhere the lines as they come.
     shown = Live(console=console, get_renderable=lambda: table(streams), transient=True)
-    with shown if console.is_terminal else nullcontext():
+    with ExitStack() as stack:
+        if port is not None:
+            figures = Gathered(streams)
+            stack.enter_context(MetricsServer(port, figures, figures.health))
+        for name, own in wanted.items():
+            streams.append(Stream(name, own, ray.file, not console.is_terminal))
+        if console.is_terminal:
+            stack.enter_context(shown)
         while any(stream.process.poll() is None for stream in streams):
             if stopped.wait(LOOK_S):
                 break
+            ray.keep()
         for stream in streams if stopped.is_set() else []:
             stream.stop()
         codes = [stream.close() for stream in streams]

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import chain, groupby
 from typing import Any
 
@@ -22,13 +22,15 @@ from pipeline.frame import Pixels
 from pipeline.keyframes import Film
 from pipeline.layers import Layers, Shares
 from pipeline.mask import Mask
-from pipeline.pool import PoolHandle, SentFrames
+from pipeline.pool import FramePool, PoolHandle, SentFrames
 from pipeline.queues import Ticket
 from pipeline.stages import Stage, Work
 from pipeline.timeline import Timeline
 
 MOST_MIXES = 8
 """Kept of the mixes of styles that were seen last: one for each region."""
+engine_of = cache(load_engine)
+"""Streams that share this process share their engine too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Stylizer(Stage):
         """Load the model, encode the styles, open the masks."""
         look = self._look
         try:
-            self._engine = load_engine(look.model, look.device, look.threads_each, look.engine)
+            self._engine = engine_of(look.model, look.device, look.threads_each, look.engine)
             for style in look.styles:
                 if isinstance(style, dict):
                     check_code(self._engine, style)
@@ -98,6 +100,12 @@ class Stylizer(Stage):
         self._notices = [self._engine.why] if self._engine.why else []
         self._notices += [text for mask in masks for text in mask.notices(w, h)]
         return Work(notices=list(self._notices))
+
+    def close(self) -> None:
+        """Let go of the pool. Only who shares this process needs it: others just end."""
+        self._beside.shutdown(wait=False, cancel_futures=True)
+        if isinstance(self._pool, FramePool):
+            self._pool.close()
 
     def _encode(self, style: Frames | Arrays) -> Any:
         """The code of a style. ValueError: details are asked for of a model that has none."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -37,6 +38,7 @@ from ray.util.scheduling_strategies import (
 )
 
 from pipeline.errors import StageFailed, StreamError
+from pipeline.shared import SharedStylizer
 from pipeline.stages import Work
 
 Reference = ray.ObjectRef[Any]
@@ -53,6 +55,8 @@ OF_STAGES = (
 )
 """Settings for stages, which those of our own Ray inherit; to those of a cluster they are sent."""
 ANSWER_S = 5.0
+SHARED_S, AGAIN_S = 60.0, 0.2
+"""A Ray that streams share may take so long to be there again, and is looked for so often."""
 ROOM_S = 20.0
 """A cluster may take so long to make room."""
 PARTS = 10_000
@@ -69,12 +73,24 @@ for a dashboard. Ray starts them whatever it is told and waits for the last one:
 A Ray without these names just starts slower."""
 
 
-def start_ray(address: str | None = None, several: bool = False) -> None:
+NAMESPACE = "stylestream"
+"""In which shared stylizers have their names."""
+MAKE_READY = "ready"
+"""Calls of a shared stylizer that run beside those about frames, one at a time."""
+
+
+def start_ray(
+    address: str | None = None, shared: Path | None = None, several: bool = False
+) -> None:
     """A Ray of our own on loopback, without dashboard, for this process and its actors; or, with an
-    `address`, the cluster that is there. `several`: stylizers, that may share out the GPUs."""
+    `address`, the cluster that is there; or the one that other streams share, whose address stands
+    in the file `shared`. `several`: stylizers, that may share out the GPUs."""
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+    if shared is not None:
+        join_shared(shared)
+        return
     if address is not None:
-        join_ray(address)
+        join_ray(address, {"env_vars": {name: os.environ[name] for name in OF_STAGES}})
         return
     node = getattr(getattr(ray._private, "node", None), "Node", None)
     for name in UNUSED:
@@ -103,8 +119,9 @@ def start_ray(address: str | None = None, several: bool = False) -> None:
                 ) from error
 
 
-def join_ray(address: str) -> None:
-    """Become part of a running cluster. StreamError: there is none, or it takes us not."""
+def join_ray(address: str, settings: dict[str, Any]) -> None:
+    """Become part of a running cluster, with a runtime environment for our actors. StreamError:
+    there is none, or it takes us not."""
     try:
         if address != "auto":  # Ray itself would try for minutes
             host, port = address.rsplit(":", 1)
@@ -113,7 +130,7 @@ def join_ray(address: str) -> None:
             address,
             log_to_driver=False,
             logging_level=logging.CRITICAL,
-            runtime_env={"env_vars": {name: os.environ[name] for name in OF_STAGES}},
+            runtime_env=settings,
         )
     except (OSError, RuntimeError, ValueError, RayError) as error:
         ray.shutdown()
@@ -122,6 +139,32 @@ def join_ray(address: str) -> None:
             f"no Ray cluster can be joined at {address}: {lines[0][:200]} "
             "(one is started by: ray start --head)"
         ) from error
+
+
+def join_shared(file: Path) -> None:
+    """Join the Ray whose address stands in a file; one that has died is started again there."""
+    until = time.monotonic() + SHARED_S
+    while True:
+        try:
+            join_ray(announced(file), {})
+            return
+        except StreamError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(AGAIN_S)
+
+
+def announced(file: Path) -> str:
+    """The address in a file; nothing while it is away."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
+
+
+def own_address() -> str:
+    """Of the Ray that this process has started or joined."""
+    return str(ray.get_runtime_context().gcs_address)
 
 
 def stop_ray() -> None:
@@ -171,6 +214,13 @@ def seats(count: int, joined: bool, on_gpus: bool) -> list[Seat | None]:
     return [Seat(group, index) for index in range(count)]
 
 
+def shared_share(count: int, on_gpus: bool) -> dict[str, Any]:
+    """What one of `count` stylizers that streams share holds: an equal share of all GPUs. A single
+    one sees them all."""
+    gpus = ray.cluster_resources().get("GPU") if on_gpus and count > 1 else None  # type: ignore[no-untyped-call]
+    return {"num_cpus": 0, "num_gpus": PARTS // ceil(count / gpus) / PARTS if gpus else 0}
+
+
 def here() -> str:
     """The node of the driver."""
     return str(ray.get_runtime_context().get_node_id())
@@ -182,9 +232,12 @@ def _go_to(_: Any, folder: str) -> None:
         os.chdir(folder)
 
 
-def ray_is_whole() -> bool:
-    """Whether all processes of our own Ray live. Without its node process actors answer on for some
-    seconds, and none can be started."""
+def ray_is_whole(shared: Path | None = None) -> bool:
+    """Whether all processes of our own Ray live, or the one that is `shared` is still the one that
+    we joined. Without its node process actors answer on for some seconds, and none can be started.
+    """
+    if shared is not None:
+        return announced(shared) == own_address()
     node = getattr(ray._private.worker, "_global_node", None)
     return node is None or not node.dead_processes()
 
@@ -215,13 +268,16 @@ class Supervised:
         stage: type,
         arguments: Callable[[], tuple[Any, ...]],
         seat: Callable[[], Seat | None] = lambda: None,
+        shared: tuple[str, dict[str, Any]] | None = None,
     ) -> None:
         """`arguments` and `seat` (None: on the driver's node) are asked at every start, so that a
-        new actor knows how far things are."""
+        new actor knows how far things are. `shared`: the name of a stylizer that other streams use
+        too, and what it holds of the machine."""
         self.name = stage.__name__
         self.failures = 0
         self._reached = 0
         self._stage, self._arguments, self._seat = stage, arguments, seat
+        self._shared = shared
         self.calls: dict[Reference, Call] = {}
         self.opened = False
         """Whether it is ready for work."""
@@ -230,16 +286,50 @@ class Supervised:
         self.start()
 
     def start(self) -> None:
-        """A fresh actor, opening."""
+        """A fresh actor, or a shared one that may be there, opening."""
         seat, self.opened, self.far = self._seat(), False, False
         home = {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(here(), False)}
-        actor: Any = ray.remote(self._stage).options(
-            max_restarts=0, **(seat.options if seat else home)
-        )
-        self._actor: Any = actor.remote(*self._arguments())
+        if self._shared:
+            self._join(home)
+        else:
+            actor: Any = ray.remote(self._stage).options(
+                max_restarts=0, **(seat.options if seat else home)
+            )
+            self._actor: Any = actor.remote(*self._arguments())
         self._actor.__ray_call__.remote(_go_to, os.getcwd())
         self.calls, self._sign_s = {}, time.monotonic()
         self.submit("open", budget_s=LONG_BUDGET_S)
+
+    def _join(self, home: dict[str, Any]) -> None:
+        assert self._shared
+        name, held = self._shared
+        with_groups: Any = ray.remote
+        stage = with_groups(concurrency_groups={MAKE_READY: 1})(SharedStylizer)
+        actor = stage.options(
+            name=name,
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached",  # it outlives the stream that happened to come first
+            max_restarts=0,
+            **(home | held),
+        )
+        self._actor = actor.remote()
+        self._remote("join", *self._arguments())
+
+    def _remote(self, method: str, *arguments: Any) -> Reference:
+        """Call the actor."""
+        if not self._shared:
+            called: Reference = getattr(self._actor, method).remote(*arguments)
+            return called
+        stream = str(os.getpid())
+        if method in ("join", "leave"):
+            call = getattr(self._actor, method)
+        else:
+            call, arguments = self._actor.call, (method, *arguments)
+        if method not in STYLIZE:
+            call = call.options(concurrency_group=MAKE_READY)
+        called = call.remote(stream, *arguments)
+        return called
 
     def submit(
         self,
@@ -252,7 +342,7 @@ class Supervised:
         """Queue a method call at the actor, which runs calls in order, each within its budget."""
         if not self.calls:
             self._sign_s = time.monotonic()
-        reference = getattr(self._actor, method).remote(*arguments)
+        reference = self._remote(method, *arguments)
         self.calls[reference] = Call(method, generation, context, budget_s)
 
     def outstanding(self, method: str) -> int:
@@ -282,6 +372,11 @@ class Supervised:
                 self._reached, self.failures = reached, 0
         return finished
 
+    def leave(self) -> None:
+        """Take what is this stream's out of a shared stylizer, which goes on."""
+        if self._shared:
+            self.ask("leave", ANSWER_S)
+
     def check_silence(self) -> None:
         """Kill the actor when its budget is over; its calls then fail like those of a dead one."""
         if not self.calls:
@@ -293,7 +388,7 @@ class Supervised:
     def ask(self, method: str, limit_s: float) -> Work | None:
         """Call and wait; None when it does not answer well in time."""
         try:
-            answer: Work = ray.get(getattr(self._actor, method).remote(), timeout=limit_s)
+            answer: Work = ray.get(self._remote(method), timeout=limit_s)
         except RayError:
             return None
         return answer

@@ -1,16 +1,22 @@
-"""Several streams of one config: each for itself, a dead one disturbs no other."""
+"""Several streams of one config: they share a stylizer, a dead one disturbs no other."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import ROOT, Run
+from prometheus_client.parser import text_string_to_metric_families
+from test_kills import children, decoded, processes, wait_for
+from test_watching import free_port
 
 from pipeline.errors import ConfigError
 from pipeline.streams import streams_in
@@ -18,9 +24,27 @@ from pipeline.streams import streams_in
 SCENE = "test:size=64x48,rate=25,frames=50"
 
 
-def write(path: Path, **streams: object) -> Path:
-    path.write_text(yaml.safe_dump({"model": "identity", "streams": streams}))
+def write(path: Path, beside: dict | None = None, **streams: object) -> Path:
+    whole = {"model": "identity", "streams": streams} | (beside or {})
+    path.write_text(yaml.safe_dump(whole))
     return path
+
+
+def start(config: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, ROOT / "run_stream.py", "--config", config]
+    return subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    """Status and body; 0 while nobody answers."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except (urllib.error.URLError, TimeoutError):
+        return 0, ""
 
 
 def test_a_dead_camera_disturbs_no_other(paint: Run, tmp_path: Path) -> None:
@@ -39,22 +63,63 @@ def test_a_dead_camera_disturbs_no_other(paint: Run, tmp_path: Path) -> None:
     assert (tmp_path / "alive.mkv").exists()
 
 
-def test_ctrl_c_completes_all(tmp_path: Path) -> None:
-    scene = "test:live,size=64x48,rate=25"
-    names = ("first", "second")
+def test_the_figures_of_all_come_from_one_port_and_ctrl_c_completes_all(tmp_path: Path) -> None:
+    names, port = ("first", "second"), free_port()
     config = write(
         tmp_path / "streams.yaml",
-        **{name: {"input": scene, "output": str(tmp_path / f"{name}.mkv")} for name in names},
+        {"metrics": port},
+        **{
+            name: {"input": "test:live,size=64x48,rate=25", "output": str(tmp_path / f"{name}.mkv")}
+            for name in names
+        },
     )
-    command = [sys.executable, ROOT / "run_stream.py", "--config", config]
-    process = subprocess.Popen([*map(str, command)], stderr=subprocess.PIPE, text=True)
+    process = start(config)
     until = time.monotonic() + 100
-    while len(list(tmp_path.glob("*.part*.mkv"))) < 2 and time.monotonic() < until:
+    while get(port, "/health")[0] != 200 and time.monotonic() < until:
         time.sleep(0.2)
+    families = {f.name: f for f in text_string_to_metric_families(get(port, "/metrics")[1])}
+    health = json.loads(get(port, "/health")[1])
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
     assert all((tmp_path / f"{name}.mkv").exists() for name in names), said
+    running = {s.labels["stream"]: s.value for s in families["stylestream_up"].samples}
+    assert running == dict.fromkeys(names, 1.0)
+    frames = {s.labels["stream"]: s.value for s in families["stylestream_frames_out"].samples}
+    assert frames.keys() == set(names)
+    assert min(frames.values()) > 0
+    assert {n: s["state"] for n, s in health["streams"].items()} == dict.fromkeys(names, "running")
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+def test_streams_share_one_stylizer_and_lose_no_frame_when_it_or_ray_dies(tmp_path: Path) -> None:
+    names = ("first", "second")
+    streams = {
+        name: {
+            "input": "test:size=320x180,rate=30,frames=600",
+            "output": str(tmp_path / f"{name}.mp4"),
+            "report": str(tmp_path / f"{name}.json"),
+        }
+        for name in names
+    }
+    process = start(write(tmp_path / "streams.yaml", **streams))
+    for name in names:
+        wait_for(tmp_path / f"{name}.part.mp4", 100)
+    (stylizer,) = children(process.pid, "ray::SharedStylizer")
+    os.kill(stylizer, signal.SIGKILL)
+    wait_for(tmp_path / "first.part.mp4", 100, 150_000)
+    commands = processes()
+    (node,) = (p for p in children(process.pid) if commands[p][0].endswith("raylet/raylet"))
+    os.kill(node, signal.SIGKILL)
+    said = process.communicate(timeout=200)[1]
+    assert process.returncode == 0, said
+    for name in names:
+        report = json.loads((tmp_path / f"{name}.json").read_text())
+        assert report["frames_out"] == 600
+        assert report["restarts"].keys() == {"Stylizer", "Ray"}
+    first, second = (decoded(tmp_path / f"{name}.mp4") for name in names)
+    assert len(first) == 600
+    assert first == second
 
 
 @pytest.mark.parametrize(

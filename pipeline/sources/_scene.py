@@ -68,6 +68,7 @@ class LiveScene:
             self._last = number
             picture = self._scene.draw(number)
             blocks.draw_time(picture, time.time() + due_s - time.monotonic())
-            pts = round(number / self._rate / TIME_BASE)
+            # By the clock of the machine, which a reader that was started again shares.
+            pts = round(began / TIME_BASE) + round(number / self._rate / TIME_BASE)
             yield Frame(index, pts, TIME_BASE, picture, 0, due_s)
             index += 1
