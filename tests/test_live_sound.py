@@ -1,6 +1,7 @@
 """Sound of live sources: it stays with the picture, whatever either of them does."""
 
 import io
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 import rtsp
 from media import BT709
 from test_outputs import Receiver
+from test_page import Served
 
 from pipeline.frame import SOUND_HZ, Frame, Heard, StreamInfo
 from pipeline.sinks import open_sink
@@ -171,3 +173,31 @@ def restarting(source: Source, server: rtsp.Server, until: ExitStack) -> Iterato
         if frame is not None:
             zero = frame.pts if zero is None else zero
             yield replace(frame, pts=frame.pts - zero)
+
+
+class Beeping(Served):
+    """A page whose stream flashes and beeps at each second."""
+
+    info = INFO
+
+    def _feed(self) -> None:
+        began = time.monotonic()
+        for frame in beeping(60):
+            if self._ended.wait(max(0.0, began + frame.time_s - time.monotonic())):
+                return
+            self.sink.write(frame)
+
+
+def test_what_the_live_page_records_is_heard_too(tmp_path: Path) -> None:
+    served = Beeping(tmp_path, size=(160, 96))
+    try:
+        assert served.ask("POST", "/api/recording")[0] == 200
+        time.sleep(5)
+        done = json.loads(served.ask("DELETE", "/api/recording")[1])
+    finally:
+        served.close()
+    assert done["error"] is None
+    with av.open(str(tmp_path / "kept" / done["file"])) as media:
+        found = offsets(media)
+    assert len(found) >= 3
+    assert max(map(abs, found)) < FRAME_S

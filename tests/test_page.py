@@ -46,6 +46,8 @@ TICK = Fraction(1, 90_000)
 class Served:
     """A page of its own; frames are red, what they were painted from is green."""
 
+    info = INFO
+
     def __init__(
         self,
         folder: Path,
@@ -66,7 +68,7 @@ class Served:
         text = f"web:{host}:{self.port}"
         prepare(text, options)
         self.asked: list[Change] = []
-        self.sink = open_sink(text, replace(INFO, width=size[0], height=size[1]), options)
+        self.sink = open_sink(text, replace(self.info, width=size[0], height=size[1]), options)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._feed)
         self.sink.__enter__()

@@ -6,6 +6,7 @@ head. It says `connected`, or why not; then a line of JSON for each change that 
 
 import asyncio
 import json
+import math
 import sys
 import threading
 from typing import Any, BinaryIO
@@ -13,6 +14,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from aiohttp import web
 
+from pipeline.frame import Heard
+from pipeline.sinks._relay import TIME_BASE, pieces_of
 from pipeline.sinks.web import HEAD
 from web.api import application
 from web.guard import Guard
@@ -49,7 +52,7 @@ async def serve(about: dict[str, Any], frames: BinaryIO) -> None:
     ended = asyncio.Event()
 
     def take() -> None:
-        while whole := taken(frames, about["height"], about["width"]):
+        while whole := taken(frames, about):
             page.show(*whole)
         loop.call_soon_threadsafe(ended.set)
 
@@ -60,18 +63,22 @@ async def serve(about: dict[str, Any], frames: BinaryIO) -> None:
     await runner.cleanup()
 
 
-def taken(frames: BinaryIO, height: int, width: int) -> tuple[int, list[Any], Any] | None:
-    """The next frame: time stamp, pictures, figures; None at the end."""
+def taken(
+    frames: BinaryIO, about: dict[str, Any]
+) -> tuple[int, list[Any], Any, list[Heard]] | None:
+    """The next frame: time stamp, pictures, figures, sound; None at the end."""
     head = frames.read(HEAD.size)
     if len(head) < HEAD.size:
         return None
     pts, count, length = HEAD.unpack(head)
     figures = json.loads(frames.read(length) or b"{}")
-    size = height * width * 3
+    shape = about["height"], about["width"], 3
+    size = math.prod(shape)
     data = [frames.read(size) for _ in range(count)]
     if any(len(part) < size for part in data):
         return None
-    return pts, [np.frombuffer(part, np.uint8).reshape(height, width, 3) for part in data], figures
+    heard = list(pieces_of(frames, float(pts * TIME_BASE))) if about["sounds"] else []
+    return pts, [np.frombuffer(part, np.uint8).reshape(shape) for part in data], figures, heard
 
 
 if __name__ == "__main__":

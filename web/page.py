@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.control import MOST_FADE_S, MOST_STRENGTH
+from pipeline.frame import Heard
 from pipeline.mask import Mask
 from pipeline.options import nearest
 from web.recording import Recording
@@ -41,7 +42,8 @@ class Page:
         self.figures: dict[str, float] = {}
         self.token: str | None = about["token"]
         self.size: tuple[int, int] = (about["width"], about["height"])
-        self._rate, self._folder = about["rate"], about["recordings"]
+        self._rate, self._sounds = about["rate"], about["sounds"]
+        self._folder = about["recordings"]
         self._recording: Recording | None = None
         wanted = about["wanted"]
         self.strength: float = wanted["strength"]
@@ -62,11 +64,14 @@ class Page:
         self.stop_recording()
         self.shelf.close()
 
-    def show(self, pts: int, pictures: list[Pixels], figures: dict[str, float]) -> None:
-        """The newest frame; called by the thread that takes frames."""
+    def show(
+        self, pts: int, pictures: list[Pixels], figures: dict[str, float], heard: list[Heard]
+    ) -> None:
+        """The newest frame, and the sound since the one before; called by the thread that takes
+        them."""
         self.figures = figures
         if recording := self._recording:
-            recording.add(pts, pictures[0])
+            recording.add(pts, pictures[0], heard)
         self.screen.show(pts, pictures)
 
     # -- changes -------------------------------------------------------------------------------
@@ -188,7 +193,7 @@ class Page:
             raise ValueError("recording needs a folder: start the stream with --recordings FOLDER")
         if self._recording:
             raise ValueError("it is being recorded already")
-        self._recording = Recording(Path(self._folder), self.size, self._rate)
+        self._recording = Recording(Path(self._folder), self.size, self._rate, self._sounds)
         self.tell()
 
     def stop_recording(self) -> dict[str, Any] | None:

@@ -7,40 +7,48 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SinkError
-from pipeline.frame import ColorTags, Frame, Pixels, StreamInfo
+from pipeline.frame import ColorTags, Frame, Heard, Pixels, StreamInfo
 from pipeline.sinks import SinkOptions, open_sink, prepare
 from pipeline.sinks._relay import TIME_BASE
 
 MOST_WAITING = 16
 TAGS = ColorTags("bt709", "tv", "bt709", "bt709")
 
+Seen = tuple[int, Pixels, list[tuple[int, Heard]]]
+"""A frame: its time, its pixels, and sound with the time that it counts from."""
+
 
 class Recording:
     """One file. Frames wait for nobody: those that come too fast for the encoder are left out."""
 
-    def __init__(self, folder: Path, size: tuple[int, int], rate: float) -> None:
+    def __init__(self, folder: Path, size: tuple[int, int], rate: float, sounds: bool) -> None:
         """Starts. SinkError: the folder cannot be written to."""
         stamp = datetime.now().strftime("%Y-%m-%d %H.%M.%S")
         self.path = folder / f"stylestream {stamp}.mp4"
         self.error: str | None = None
         self.left_out = 0
         prepare(str(self.path), SinkOptions())
-        self._info = StreamInfo(*size, TIME_BASE, Fraction(rate).limit_denominator(1001), TAGS)
+        nominal = Fraction(rate).limit_denominator(1001)
+        self._info = StreamInfo(*size, TIME_BASE, nominal, TAGS, sounds=sounds, live=True)
         self._began = time.monotonic()
-        self._frames: queue.Queue[tuple[int, Pixels] | None] = queue.Queue(MOST_WAITING)
+        self._frames: queue.Queue[Seen | None] = queue.Queue(MOST_WAITING)
+        self._unheard: list[tuple[int, Heard]] = []  # sound, and the time that it counts from
         self._thread = threading.Thread(target=self._run, name="recording")
         self._thread.start()
 
-    def add(self, pts: int, pixels: Pixels) -> None:
-        """The next frame, at its time in ticks of TIME_BASE."""
+    def add(self, pts: int, pixels: Pixels, heard: list[Heard]) -> None:
+        """The next frame, at its time in ticks of TIME_BASE, and the sound since the one before."""
+        self._unheard += [(pts, piece) for piece in heard]
         try:
-            self._frames.put_nowait((pts, pixels))
+            self._frames.put_nowait((pts, pixels, self._unheard))
+            self._unheard = []
         except queue.Full:
             self.left_out += 1
 
@@ -62,10 +70,14 @@ class Recording:
         try:
             with open_sink(str(self.path), self._info) as sink:
                 first = last = None
-                for index, (pts, pixels) in enumerate(iter(self._frames.get, None)):
+                for index, (pts, pixels, sound) in enumerate(iter(self._frames.get, None)):
                     first = pts if first is None else first
                     last = pts - first if last is None else max(pts - first, last + 1)
-                    sink.write(Frame(index, last, TIME_BASE, pixels))
+                    heard = tuple(
+                        replace(piece, offset_s=piece.offset_s + float((at - pts) * TIME_BASE))
+                        for at, piece in sound
+                    )
+                    sink.write(Frame(index, last, TIME_BASE, pixels, heard=heard))
                 if last is not None:
                     sink.finish()
         except SinkError as error:

@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
+from io import BytesIO
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
@@ -25,7 +26,7 @@ import numpy as np
 
 from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
-from pipeline.frame import Frame, Pixels, StreamInfo
+from pipeline.frame import Frame, Heard, Pixels, StreamInfo
 from pipeline.sinks import check_order
 
 HEADER = struct.Struct("<q")
@@ -48,6 +49,15 @@ def pictures_of(frames: BinaryIO, width: int, height: int) -> Iterator[Pixels]:
     size = width * height * 3
     while len(frames.read(HEADER.size)) == HEADER.size and len(data := frames.read(size)) == size:
         yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def pieces_of(frames: BinaryIO, time_s: float) -> Iterator[Heard]:
+    """In a process: the sound that comes after the picture of `time_s`."""
+    sound = BytesIO(frames.read(*SIZE.unpack(frames.read(SIZE.size))))
+    while head := sound.read(HEADER.size):
+        (at,) = HEADER.unpack(head)
+        samples = sound.read(*SIZE.unpack(sound.read(SIZE.size)))
+        yield Heard(float(at * TIME_BASE) - time_s, samples)
 
 
 class Relay(ABC):

@@ -7,10 +7,8 @@ line, which others can read. It says `connected`, or why it is not, in one line 
 
 import json
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from fractions import Fraction
-from io import BytesIO
 from math import inf
 from typing import Any, BinaryIO
 
@@ -21,10 +19,10 @@ from av.video.frame import PictureType
 
 from pipeline import color
 from pipeline.errors import SourceLost
-from pipeline.frame import ColorTags, Heard, Pixels, StreamInfo
+from pipeline.frame import ColorTags, Pixels, StreamInfo
 from pipeline.opening import network_error, scheme_of, shown, unknown_host
 from pipeline.sinks._heard import Track
-from pipeline.sinks._relay import HEADER, SIZE, TIME_BASE
+from pipeline.sinks._relay import HEADER, TIME_BASE, pieces_of
 from pipeline.srt import sending
 
 TAGS = ColorTags("bt709", "tv", "bt709", "bt709")
@@ -57,15 +55,6 @@ def stream_of(
         "quality": QUALITY if quality is None else quality,
         "sounds": info.sounds,
     }
-
-
-def pieces(frames: BinaryIO, time_s: float) -> Iterator[Heard]:
-    """The sound after the picture of `time_s`."""
-    sound = BytesIO(frames.read(*SIZE.unpack(frames.read(SIZE.size))))
-    while head := sound.read(HEADER.size):
-        (at,) = HEADER.unpack(head)
-        samples = sound.read(*SIZE.unpack(sound.read(SIZE.size)))
-        yield Heard(float(at * TIME_BASE) - time_s, samples)
 
 
 def main(frames: BinaryIO) -> int:
@@ -103,7 +92,7 @@ def main(frames: BinaryIO) -> int:
                 out.mux(stream.encode(picture))
                 if track is not None:
                     time_s = float(picture.pts * TIME_BASE)
-                    track.hear(pieces(frames, time_s), time_s)
+                    track.hear(pieces_of(frames, time_s), time_s)
                     track.until(inf)
             out.mux(stream.encode(None))
             if track is not None:

@@ -89,6 +89,7 @@ class WebSink(Relay):
     """Hands frames to the page, and on what is asked there."""
 
     module = "web"
+    hears = True
     connect_s = 60.0  # it imports much, beside stages that do so too
 
     def __init__(self, text: str, info: StreamInfo, options: SinkOptions) -> None:
@@ -109,7 +110,7 @@ class WebSink(Relay):
 
     def _about(self) -> dict[str, Any]:
         size = {"width": self._info.width, "height": self._info.height}
-        return self._place | size | {"wanted": self._wanted}
+        return self._place | size | {"wanted": self._wanted, "sounds": self.hears}
 
     def _pictures(self, frame: Frame) -> list[Pixels]:
         pictures = super()._pictures(frame)
