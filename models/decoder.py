@@ -41,9 +41,8 @@ class Decoder(nn.Module):
         self.conv1_2 = nn.Conv2d(c1, c1, 3)
         self.conv1_1 = nn.Conv2d(c1, 3, 3)
         start(self)
-        # Near mid-grey: thrown far out of range, the first steps kill units for good.
+        # Thrown far out of range, the first steps of training kill units for good.
         self.conv1_1.weight.data *= 0.1
-        nn.init.constant_(self.conv1_1.bias, 0.5)
 
     def forward(self, level3: Tensor, *deeper: Tensor) -> Tensor:
         x = level3
@@ -76,6 +75,7 @@ class Transfer(nn.Module):
         self.encoder = Encoder(max(attention), width).requires_grad_(False)
         self.attention = nn.ModuleDict({str(level): m for level, m in attention.items()})
         self.decoder = Decoder(width, skip=len(attention) > 1)
+        nn.init.constant_(self.decoder.conv1_1.bias, 0.5)  # begins at mid-grey
         self.levels, self.inputs = sorted(attention), inputs
         # Only then do the levels' sizes fit one another.
         self.multiple = 2 ** (max(attention) - 1)

@@ -192,6 +192,11 @@ class Seat:
         """Where it is now; it moves when its node is lost."""
         return str(placement_group_table(self.group)["bundles_to_node_id"][self.index])
 
+    @property
+    def waits(self) -> bool:
+        """Whether the cluster has no room for all seats now: a node was lost."""
+        return bool(placement_group_table(self.group)["state"] != "CREATED")
+
 
 def seats(count: int, joined: bool, on_gpus: bool) -> list[Seat | None]:
     """A seat for each of `count` stylizers, spread over the nodes: equal shares of all GPUs, or
@@ -378,11 +383,16 @@ class Supervised:
             self.ask("leave", ANSWER_S)
 
     def check_silence(self) -> None:
-        """Kill the actor when its budget is over; its calls then fail like those of a dead one."""
+        """Kill the actor when its budget is over; its calls then fail like those of a dead one. One
+        that has no room since a node was lost fails in nothing: others paint until it has."""
         if not self.calls:
             return
         first = next(iter(self.calls.values()))
         if time.monotonic() - self._sign_s > first.budget_s:
+            seat = self._seat()
+            if not self.opened and seat is not None and seat.waits:
+                self._sign_s = time.monotonic()
+                return
             ray.kill(self._actor, no_restart=True)
 
     def ask(self, method: str, limit_s: float) -> Work | None:

@@ -242,6 +242,21 @@ def test_a_short_training_of_neat_lowers_its_loss(
         assert last[name] < 0.9 * first[name], name
 
 
+def test_a_model_learns_to_paint_as_another_does(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    others = ("style", "covariance", "nearest", "local", "content", "consistency", "identity")
+    words = [word for name in others for word in (f"--{name}-weight", 0)]
+    words += ["--imitation-weight", 10, "--rate", 0.002, "--warmup", 1, "--side", 64]
+    words += ["--log-every", 8, "--decay", 0]
+    code, said = train(*compact(material, tmp_path, 24, *words))
+    assert (code, "--teacher" in said) == (2, True)
+    code, said = train(*compact(material, tmp_path, 24, *words, "--teacher", "compact"))
+    assert code == 0, said
+    first, *_, last = [terms(line) for line in said.splitlines() if line.startswith("step ")]
+    assert last["imitation"] < 0.8 * first["imitation"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_two_workers_train_one_model(material: Path, tmp_path: Path) -> None:

@@ -93,3 +93,12 @@ def consistency_loss(second: Tensor, first: Tensor, grid: Tensor) -> Tensor:
     warped = F.grid_sample(first, grid, align_corners=False, padding_mode="border")
     inside = (grid.abs() <= 1).all(3, keepdim=True).movedim(3, 1).float()
     return ((second - warped).abs() * inside).sum() / (inside.sum() * 3 + EPS)
+
+
+def imitation_loss(x: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute difference of two pictures (B,3,H,W), added up over sizes down to an eighth:
+    where strokes cannot be matched, their colours still can."""
+    total = (x - wanted).abs().mean()
+    for size in (2, 4, 8):
+        total = total + F.avg_pool2d(x - wanted, size).abs().mean()
+    return total

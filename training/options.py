@@ -78,6 +78,8 @@ class TrainingOptions(RunOptions):
     local_weight: float = option(2.0, "features must be what attention makes of them (AdaAttN)")
     a2k_weight: float = option(0.0, "features must be what all-to-key attention makes (StyA2K)")
     similarity_weight: float = option(0.0, "two frames must stay as alike as they are (AdaAttN)")
+    teacher: str | None = option(None, "a trained model (NAME or FILE) to be imitated")
+    imitation_weight: float = option(0.0, "the painting must be that of --teacher")
     identity_weight: float = option(4.0, "own style, or strength 0: the picture must come back")
     recovery_weight: float = option(0.0, "so must its features (NeAT)")
     style_contrast_weight: float = option(0.0, "paintings in one style must be alike (NeAT)")

@@ -154,6 +154,9 @@ class Painting:
         survey = (x.to(device) for x in self.content.survey(o.batch, o.side))
         self.network.calibrate(survey, self._layers((*TERMS, *CONTRASTIVE)), self.coarse_steps > 0)
         self.network.to(dtype(o.precision, device))
+        self.teacher = None
+        if o.teacher is not None:
+            self.teacher = models.load(o.teacher).to(device, memory_format=torch.channels_last)
         self.module = Painter(self.model, *self._beside()).to(device)
         self._ahead: deque[Batch] = deque()
         self._banks: list[dict[str, Tensor]] = []
@@ -181,6 +184,8 @@ class Painting:
                 raise ValueError(f"{term}_layers has {odd.pop()}: only 2_1, 3_1, 4_1, 5_1 can be")
         if o.batch < 2 and self.weights.keys() & set(CONTRASTIVE):
             raise ValueError("--batch 1: contrastive terms compare the pictures of a batch")
+        if (o.teacher is not None) != ("imitation" in self.weights):
+            raise ValueError("--teacher and --imitation-weight are of use only together")
         if o.clips and o.content and "similarity" not in self.weights:
             raise ValueError("--clips beside --content are of use only with --similarity-weight")
 
@@ -226,6 +231,10 @@ class Painting:
         terms |= self._contrast(seen)
         if self.module.critics is not None:
             terms |= self.module.critics(painted, first, style)
+        if self.teacher is not None:
+            with torch.no_grad():
+                wanted = self.teacher(first, self.teacher.encode_style(style))
+            terms["imitation"] = losses.imitation_loss(painted, wanted)
         if back is not None:
             terms["identity"] = (back - same).abs().mean()
         if grid is not None:
