@@ -1,7 +1,8 @@
 """`--max-latency`: keeps live frames from coming out later than promised.
 
-What is too late already is left out before it is painted. Where painting itself takes too long it
-is done at a smaller size, and at a larger one again once that has been affordable for a while.
+What would be too late is left out before it is painted, and what has become so meanwhile before it
+is shown. Where painting itself takes too long it is done at a smaller size, and at a larger one
+again once that has been affordable for a while.
 """
 
 import time
@@ -9,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from math import isinf
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from models.pictures import MULTIPLE
 from pipeline.queues import Ticket
@@ -21,7 +22,7 @@ STEP = 0.87
 """From one size to the next, a side: three quarters of the pixels."""
 LEAST_PX = 128
 """Short side of the smallest size."""
-WINDOW, LEAST, SURE, SKIPPED = 24, 6, 3, 1
+WINDOW, LEAST, SURE, SKIPPED = 24, 6, 2, 1
 """Frames that are looked at; that are needed for a verdict; for one where all are late; that do not
 count after a change of size, because an engine may have to make itself ready for it."""
 MOST_LATE = 0.2
@@ -33,7 +34,7 @@ VAIN = 0.2
 PATIENCE_S, LONGEST_S = 4.0, 120.0
 """After a change, before a larger size is tried; each time that was wrong it doubles."""
 MOST_IN_A_ROW = 3
-"""Frames left out, after which one is painted however old it is."""
+"""Frames left out, after which one is painted and shown however old it is."""
 
 
 def sizes_for(width: int, height: int) -> list[Size]:
@@ -48,17 +49,25 @@ def sizes_for(width: int, height: int) -> list[Size]:
     return found
 
 
+class Seen(NamedTuple):
+    """Of a frame, in seconds until it came out: from its arrival on, from when it was handed to a
+    stylizer on, the painting alone, and from then on."""
+
+    latency_s: float
+    rest_s: float
+    paint_s: float
+    after_s: float
+
+
 class Governor:
-    """Decides which frames are painted, and at which of `sizes` (largest first)."""
+    """Decides which frames are painted and shown, and at which of `sizes` (largest first)."""
 
     def __init__(
         self, limit_s: float, sizes: list[Size], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._limit_s, self._sizes, self._clock = limit_s, sizes, clock
         self._step = 0
-        # Of frames painted at this size: latency, how much of it was after they were handed to a
-        # stylizer, and how much painting.
-        self._seen: deque[tuple[float, float, float]] = deque(maxlen=WINDOW)
+        self._seen: deque[Seen] = deque(maxlen=WINDOW)  # painted at this size
         self._skip = SKIPPED
         self._ages: deque[float] = deque(maxlen=WINDOW)
         self._left_out = 0
@@ -77,35 +86,65 @@ class Governor:
         age_s = self._clock() - (ticket.arrived_s or 0)
         self._ages.append(age_s)
         if len(self._seen) < LEAST or self._left_out >= MOST_IN_A_ROW:
-            self._left_out = 0
             return True
-        rest_s = median(rest for _, rest, _ in self._seen)
+        rest_s = median(seen.rest_s for seen in self._seen)
         is_late = age_s + rest_s > self._limit_s
         is_vain = min(self._ages) + rest_s > self._limit_s
-        self._left_out = self._left_out + 1 if is_late and not is_vain else 0
-        return not self._left_out
+        self._left_out += is_late and not is_vain
+        return is_vain or not is_late
+
+    def shows(self, ticket: Ticket) -> bool:
+        """Whether a live frame that has just been painted is worth showing: not when it will be
+        late and others are not."""
+        if ticket.arrived_s is None:
+            return True
+        age_s = self._clock() - ticket.arrived_s
+        is_late = age_s + self._after_s > self._limit_s
+        is_vain = len(self._seen) >= LEAST and 2 * self._late > len(self._seen)
+        return not is_late or is_vain or self._left_out >= MOST_IN_A_ROW
+
+    def left_out(self, ticket: Ticket) -> None:
+        """A painted frame is not shown."""
+        self._left_out += 1
+        self._learn(ticket, self._clock() + self._after_s)
 
     def wrote(self, ticket: Ticket) -> None:
         """A frame came out; those of films do not count."""
         if ticket.arrived_s is None:
             return
         now_s = self._clock()
-        latency_s = now_s - ticket.arrived_s
+        self._left_out = 0
         self.written += 1
-        self.in_time += latency_s <= self._limit_s
+        self.in_time += now_s - ticket.arrived_s <= self._limit_s
+        self._learn(ticket, now_s)
+
+    def _learn(self, ticket: Ticket, out_s: float) -> None:
+        """From a painted frame that came out then, or would have."""
         if ticket.size != self.size:
             return
         if self._skip:
             self._skip -= 1
             return
-        self._seen.append((latency_s, now_s - ticket.handed_s, ticket.paint_s))
-        late = sum(latency > self._limit_s for latency, _, _ in self._seen)
-        if len(self._seen) >= LEAST or late >= SURE:
-            self._judge(late)
+        latency_s, rest_s = out_s - (ticket.arrived_s or 0), out_s - ticket.handed_s
+        after_s = out_s - ticket.painted_s
+        self._seen.append(Seen(latency_s, rest_s, ticket.paint_s, after_s))
+        if len(self._seen) >= LEAST or self._late >= SURE:
+            self._judge()
 
-    def _judge(self, late: int) -> None:
-        paint_s = median(paint for _, _, paint in self._seen)
-        other_s = median(latency - paint for latency, _, paint in self._seen)
+    @property
+    def _after_s(self) -> float:
+        """How long a painted frame takes to come out."""
+        return median(seen.after_s for seen in self._seen) if self._seen else 0.0
+
+    @property
+    def _late(self) -> int:
+        """Of the frames seen."""
+        return sum(seen.latency_s > self._limit_s for seen in self._seen)
+
+    def _judge(self) -> None:
+        late = self._late
+        paint_s = median(seen.paint_s for seen in self._seen)
+        other_s = median(seen.latency_s - seen.paint_s for seen in self._seen)
         if late > MOST_LATE * len(self._seen):
             if self._step + 1 < len(self._sizes) and paint_s > VAIN * (paint_s + other_s):
                 self._lower(paint_s, other_s)

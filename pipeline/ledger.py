@@ -78,6 +78,16 @@ class Ledger:
         self.painted.put(painted)
         return tickets[count:], slots[count:]
 
+    def leave_out(self, ticket: Ticket) -> bool:
+        """Forget the live frame that was painted last, whose number the next one gets; False where
+        a later one is on its way, or none will come."""
+        if not (self.received == self.asked == ticket.index + 1 and self.total is None):
+            return False
+        self.painted.remove(ticket)
+        self.done.give([ticket.slot])
+        self.asked = self.received = self.handed = ticket.index
+        return True
+
     def give_up(self, given: tuple[list[Ticket], list[int]]) -> None:
         """The user does not wait for these, which one stylizer has not painted: they are the
         first that will not be."""

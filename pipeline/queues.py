@@ -25,6 +25,8 @@ class Ticket:
     """(width, height) at which it is to be painted, where that is not its own."""
     paint_s: float = 0.0
     """How long that took."""
+    painted_s: float = 0.0
+    """When it came back from the stylizer."""
     look: tuple[float, ...] = ()
     """What it was painted with, as numbers that change as much as the look does."""
     heard: tuple[Heard, ...] = field(default=(), repr=False)
@@ -74,6 +76,10 @@ class Queue:
     def take(self, most: int) -> list[Ticket]:
         """Up to `most` of the oldest tickets."""
         return [self._tickets.popleft() for _ in range(min(most, len(self._tickets)))]
+
+    def remove(self, ticket: Ticket) -> None:
+        """Take out one that waits."""
+        self._tickets.remove(ticket)
 
     def clear(self) -> list[Ticket]:
         """All tickets, which leave it empty."""

@@ -54,7 +54,7 @@ class Pipeline:
         self._account = Account(self.report, plan.info.rate)
         self._live = plan.info.live
         sizes = sizes_for(plan.info.width, plan.info.height)
-        self._left_out: list[Ticket] = []  # live frames that came too late, since the last taken
+        self._left_out: list[Ticket] = []  # live frames that were too late, since the last taken
         self._governor = Governor(plan.max_latency_s, sizes)
         self._arrivals = Arrivals(plan.source_options.end_s)
         self._polled_s = 0.0
@@ -224,9 +224,7 @@ class Pipeline:
         elif call.method in STYLIZE:
             self._take_sent(call, work)
             self._share = work.share
-            rest = self._ledger.take_painted(call.generation, call.context, work.tickets)
-            if rest[0]:
-                self._go_on(rest)
+            self._take_painted(call, work)
         elif call.method == "write" and call.generation == self._ledger.generation:
             self._take_written(work)
         elif call.method in ("finish", "abandon"):
@@ -240,6 +238,18 @@ class Pipeline:
             np.copyto(self._pool[ticket.slot], pixels)
             if beside:
                 np.copyto(self._pool[ticket.slot + beside], self._pool[read.slot])
+
+    def _take_painted(self, call: Call, work: Work) -> None:
+        ledger, now_s = self._ledger, time.monotonic()
+        painted = [replace(ticket, painted_s=now_s) for ticket in work.tickets]
+        rest = ledger.take_painted(call.generation, call.context, painted)
+        if rest[0]:
+            self._go_on(rest)
+        for ticket in painted if call.generation == ledger.generation else []:
+            if not self._governor.shows(ticket) and ledger.leave_out(ticket):
+                self._governor.left_out(ticket)
+                self.report.frames_in -= 1  # the next one gets its number
+                self._leave_out(ticket)
 
     def _go_on(self, rest: tuple[list[Ticket], list[int]]) -> None:
         """With what takes a stylizer more than one call."""
@@ -263,9 +273,7 @@ class Pipeline:
             return
         tickets = work.tickets
         if self._live:
-            in_time = self._in_time(tickets)
-            self._account.dropped("late", len(tickets) - len(in_time))
-            tickets = self._arrivals.timed(in_time)
+            tickets = self._in_time(self._arrivals.timed(tickets))
         ledger.arrive(call.context, tickets)
         self._account.read(ledger.received)
         report.reconnects = self._arrivals.reconnects
@@ -285,18 +293,23 @@ class Pipeline:
                 taken.append(ticket.hearing(self._left_out))
                 self._left_out.clear()
             else:
-                self._left_out.append(ticket)
+                self._leave_out(ticket)
         return taken
+
+    def _leave_out(self, ticket: Ticket) -> None:
+        self._account.dropped("late")
+        if ticket.index:  # before the first picture nothing is heard
+            self._left_out.append(ticket)
 
     def _take_written(self, work: Work) -> None:
         for ticket in work.tickets:
             self._governor.wrote(ticket)
-        self.report.max_latency = self._governor.as_dict()
         self._ledger.take_written(work.tickets, work.next_index)
         self._account.written(work.tickets, self._ledger.written)
 
     def _tell(self) -> None:
         ledger = self._ledger
+        self.report.max_latency = self._governor.as_dict()
         total = ledger.total if ledger.total is not None else self._plan.info.frames
         queues = {"frames": ledger.frames, "painted": ledger.painted}
         waiting = {name: (len(queue), queue.capacity) for name, queue in queues.items()}

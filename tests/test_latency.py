@@ -47,17 +47,30 @@ class Machine:
             if not self.takes(age_s):
                 self.now_s += 1 / 30
                 continue
-            size, arrived_s, handed_s = self.governor.size, self.now_s - age_s, self.now_s
+            size = self.governor.size
             paint_s = self.slowness * size[0] * size[1] / 1e6
-            self.now_s += paint_s + OTHER_S
-            about = (0, 0, Fraction(1), 0, 0, arrived_s, handed_s, size, paint_s)
-            self.governor.wrote(Ticket(*about))
+            self.now_s += paint_s
+            self.shows(age_s + paint_s, paint_s)
             painted.append(size)
         return painted
 
     def takes(self, age_s: float) -> bool:
         """Whether a frame of this age is painted."""
         return self.governor.takes(Ticket(0, 0, Fraction(1), 0, arrived_s=self.now_s - age_s))
+
+    def shows(self, age_s: float, paint_s: float = 0.1) -> bool:
+        """Whether a frame of this age that has just been painted is shown; time goes on by what
+        that takes."""
+        arrived_s, handed_s, size = self.now_s - age_s, self.now_s - paint_s, self.governor.size
+        about = (0, 0, Fraction(1), 0, 0, arrived_s, handed_s, size, paint_s, self.now_s)
+        ticket = Ticket(*about)
+        shown = self.governor.shows(ticket)
+        self.now_s += OTHER_S
+        if shown:
+            self.governor.wrote(ticket)
+        else:
+            self.governor.left_out(ticket)
+        return shown
 
     def told(self) -> dict[str, Any]:
         """What the report would say."""
@@ -136,6 +149,24 @@ def test_nothing_is_left_out_where_that_is_vain() -> None:
     assert machine.takes(0.5)
     assert machine.governor.size == (1280, 720)
     assert machine.told()["in_time"] == 0
+
+
+def test_what_became_late_while_it_was_painted_is_not_shown_but_some_is() -> None:
+    machine = Machine(0.08)
+    machine.run(3)
+    assert machine.shows(0.14 - OTHER_S)
+    assert not machine.shows(0.14)  # its way out takes OTHER_S
+    assert machine.shows(0.1)
+    machine.governor = Governor(LIMIT_S, [(1280, 720)], lambda: machine.now_s)
+    shown = [machine.shows(1.0) for _ in range(9)]
+    assert shown == 2 * ([False] * MOST_IN_A_ROW + [True]) + [True]  # then it is in vain
+
+
+def test_nothing_late_comes_out_while_it_learns_how_fast_it_is() -> None:
+    machine = Machine(0.4)
+    machine.run(2)
+    assert machine.told()["in_time"] == 1
+    assert machine.governor.lowered == 1
 
 
 @pytest.mark.parametrize("size", ["160x96", "320x180", "1280x720"])
@@ -238,6 +269,23 @@ def test_behind_a_slow_stylizer_it_stays_as_late_as_it_began() -> None:
     assert pipeline.report.drops["newer"] > 5 * pipeline.report.frames_out
     # Were frames to queue, it would grow by 0.87 s each second.
     assert watch.windows[-1] < watch.windows[1] + 500
+
+
+def test_what_is_left_out_after_painting_leaves_no_gap_in_the_film(tmp_path: Path) -> None:
+    out = tmp_path / "out.mkv"
+    options = StreamOptions(model="identity", output=[str(out)], max_latency=0.3)
+    with planned("test:live,size=640x360,rate=30,duration=8", options) as plan:
+        slow = replace(plan, stylizer=sleeping(0.8 / (640 * 360 / 1e6)))
+        with Pipeline(slow, lambda _: None) as pipeline:
+            pipeline.run()
+    report = pipeline.report
+    assert report.drops["late"] >= 2
+    assert report.frames_in == report.frames_out
+    with av.open(str(out)) as film:
+        times = [frame.time for frame in film.decode(video=0)]
+    assert len(times) == report.frames_out
+    assert times[0] == 0
+    assert times == sorted(set(times))
 
 
 def test_what_makes_no_sense_as_a_limit(paint: Run) -> None:
