@@ -182,7 +182,8 @@ def network_error(name: str, error: Exception) -> SourceError | None:
 def unknown_host(text: str) -> HostUnknown | None:
     """Whether that is why a URL could not be reached, which FFmpeg does not tell."""
     try:
-        socket.getaddrinfo(urlsplit(quoted(text)).hostname, None)
+        # One that listens may name none.
+        socket.getaddrinfo(urlsplit(quoted(text)).hostname or "localhost", None)
     except (OSError, ValueError) as error:
         if isinstance(error, socket.gaierror):
             return HostUnknown(f"{shown(text)}: no such host; check its name, and the network")

@@ -12,11 +12,17 @@ from functools import cache
 from typing import IO
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-ENDING_S = 5.0
+ENDING_S, LEAVING_S = 5.0, 1.0
+CALLED_S = 15.0
+"""A listener waits so long for a caller at a time."""
 COMMAND = "ffmpeg"
 SECRETS = {"passphrase", "streamid"}
 IN = ("-probesize", "500000", "-analyzeduration", "500000", "-fflags", "nobuffer")
-COPY = ("-c", "copy", "-f", "mpegts", "-flush_packets", "1")
+COPY = (
+    *("-c", "copy", "-f", "mpegts", "-flush_packets", "1"),
+    # Pictures do not wait for sound, which comes in larger pieces: measured, up to 0.3 s.
+    *("-max_interleave_delta", "1"),
+)
 
 
 @cache
@@ -34,14 +40,21 @@ def lacks() -> str:
 class Pipe:
     """The stream as it comes, for PyAV; TimeoutError when nothing does."""
 
-    def __init__(self, file: IO[bytes], silent_s: float) -> None:
-        self._file, self._silent_s = file, silent_s
+    def __init__(self, file: IO[bytes], silent_s: float, first_s: float) -> None:
+        """`first_s`: how long the first byte may take, in place of `silent_s`."""
+        self._file, self._silent_s, self._limit_s = file, silent_s, first_s
 
     def read(self, most: int) -> bytes:
         """At least one byte; none at the end."""
-        if not select.select([self._file], [], [], self._silent_s)[0]:
+        if not select.select([self._file], [], [], self._limit_s)[0]:
             raise TimeoutError
+        self._limit_s = self._silent_s
         return os.read(self._file.fileno(), most)
+
+
+def listens(text: str) -> bool:
+    """Whether others call this address, and it calls none."""
+    return ("mode", "listener") in parse_qsl(urlsplit(text).query)
 
 
 @contextmanager
@@ -58,11 +71,14 @@ def receiving(text: str, silent_s: float) -> Iterator[Pipe]:
     try:
         child.stdin.write(script.encode())
         child.stdin.close()
-        yield Pipe(child.stdout, silent_s)
+        yield Pipe(child.stdout, silent_s, CALLED_S if listens(text) else silent_s)
     finally:
+        child.stdout.close()
+        child.terminate()  # so that it tells the other side, which else notices after seconds
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(LEAVING_S)
         child.kill()
         child.wait()
-        child.stdout.close()
 
 
 @contextmanager

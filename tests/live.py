@@ -95,12 +95,12 @@ def silent() -> Iterator[int]:
 
 
 @contextmanager
-def transport_stream(scheme: str, loss: float = 0.0) -> Iterator[int]:
-    """MPEG-TS in real time to everyone who calls by tcp, or to a port by udp, where this share of
-    the packets gets lost."""
+def transport_stream(scheme: str, loss: float = 0.0, data: bytes | None = None) -> Iterator[int]:
+    """MPEG-TS, `data` every four seconds, to everyone who calls by tcp, or to a port by udp, where
+    this share of the packets gets lost."""
     kind = socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM
     ended = threading.Event()
-    data = encoded()
+    data = data or encoded()
     chance = random.Random(5)
 
     def send(out: socket.socket, to: int | None = None) -> None:

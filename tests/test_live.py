@@ -204,6 +204,22 @@ def test_lost_packets_are_counted_and_smear_nothing() -> None:
         assert worst < 1.1 * max(apart(f) for f in some(source, 100))
 
 
+def test_sound_without_pictures_is_no_sign_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.sources._feed.BETWEEN_S", 0.5)
+    data = video(tmp_path / "film.ts", frames=12, sound_at_s=0).read_bytes()  # 0.5 s and 2 s
+    with (
+        live.transport_stream("tcp", data=data) as port,
+        open_source(f"tcp://127.0.0.1:{port}") as source,
+    ):
+        assert source.info.sounds
+        until_s = time.monotonic() + 60
+        frames = (frame for frame in source.frames() if frame)
+        assert any(f.epoch or time.monotonic() > until_s for f in frames)
+    assert "went away" in source.notices[0]
+
+
 def apart(frame: Frame) -> float:
     """From the picture that the camera had, levels of 255 in the mean."""
     wanted = picture(min(max(number(frame), 0), 99)).astype(int)

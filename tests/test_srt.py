@@ -1,9 +1,12 @@
 """SRT in and out, with the system's ffmpeg on either side."""
 
 import os
+import random
+import select
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,16 +19,21 @@ from test_outputs import LIVE, frames
 
 from pipeline import srt
 from pipeline.errors import SinkError, SourceInvalid, SourceLost
+from pipeline.frame import Frame
 from pipeline.sinks import open_sink, prepare
-from pipeline.sources import open_source
+from pipeline.sources import SourceOptions, open_source
 
+SCENE = "-re -f lavfi -i testsrc=size=160x96:rate=25 -f lavfi -i sine=sample_rate=48000"
+CODED = "-c:v libx264 -tune zerolatency -g 12 -c:a aac -f mpegts"
 needed = pytest.mark.skipif(bool(srt.lacks()), reason=srt.lacks() or "SRT is there")
 
 
 @contextmanager
 def ffmpeg(*words: str, calls: int = 3) -> Iterator[subprocess.Popen[bytes]]:
-    """As a listener it ends with its caller; it is started again, as a server would go on."""
-    again = ["sh", "-c", 'for _ in $CALLS; do ffmpeg -v quiet -nostdin -y "$@"; done', "sh", *words]
+    """It ends with its connection, and is started again, as a server would go on and OBS would call
+    again."""
+    loop = 'for _ in $CALLS; do ffmpeg -v quiet -nostdin -y "$@"; sleep 0.2; done'
+    again = ["sh", "-c", loop, "sh", *words]
     environment = {**os.environ, "CALLS": "again " * calls}
     with subprocess.Popen(again, env=environment, start_new_session=True) as running:
         time.sleep(0.7)
@@ -49,10 +57,8 @@ def commands(besides: subprocess.Popen[bytes]) -> str:
 @needed
 def test_it_is_received_and_the_passphrase_is_seen_by_nobody() -> None:
     address = f"srt://127.0.0.1:{free_port()}"
-    scene = "-re -f lavfi -i testsrc=size=160x96:rate=25 -f lavfi -i sine=sample_rate=48000"
-    coded = "-c:v libx264 -tune zerolatency -g 12 -c:a aac -f mpegts"
     to = f"{address}?mode=listener&passphrase=a-long-word"
-    with ffmpeg(*scene.split(), *coded.split(), to) as sender:
+    with ffmpeg(*SCENE.split(), *CODED.split(), to) as sender:
         with open_source(f"{address}?passphrase=a-long-word&latency=200000") as source:
             assert source.info.live
             assert source.info.sounds
@@ -64,6 +70,75 @@ def test_it_is_received_and_the_passphrase_is_seen_by_nobody() -> None:
                     break
         assert found[-1].pixels.shape == (96, 160, 3)
         assert any(frame.heard for frame in found)
+
+
+@needed
+def test_it_listens_as_long_as_it_takes_for_one_who_calls_and_calls_again() -> None:
+    address = f"srt://127.0.0.1:{free_port()}"
+    with ffmpeg(*SCENE.split(), *CODED.split(), "-t", "4", address, calls=30):
+        where = f"{address}?mode=listener"
+        with open_source(where, SourceOptions(wait=True)) as source:
+            seen = [f for f in until_epoch(source.frames(), 1) if f]
+    times = [f.time_s for f in seen]
+    assert times == sorted(set(times))
+
+
+def until_epoch(frames: Iterator[Frame | None], epoch: int) -> Iterator[Frame | None]:
+    """All up to the first frame after so many reconnects."""
+    until_s = time.monotonic() + 60
+    for frame in frames:
+        yield frame
+        if frame and frame.epoch == epoch:
+            return
+        assert time.monotonic() < until_s
+
+
+@contextmanager
+def lossy(to: int, loss: float) -> Iterator[int]:
+    """A port of which everything goes to the port `to`, and back, but this share of the packets."""
+    chance, ended = random.Random(5), threading.Event()
+    near, far = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+    near.bind(("127.0.0.1", 0))
+    far.connect(("127.0.0.1", to))
+
+    def carry() -> None:
+        caller = None
+        while not ended.is_set():
+            for ready in select.select([near, far], [], [], 0.1)[0]:
+                try:
+                    data, who = ready.recvfrom(2048)
+                except OSError:  # nobody listens there yet
+                    continue
+                caller = who if ready is near else caller
+                if chance.random() < loss:
+                    continue
+                if ready is near:
+                    far.send(data)
+                elif caller:
+                    near.sendto(data, caller)
+
+    thread = threading.Thread(target=carry)
+    with near, far:
+        thread.start()
+        yield near.getsockname()[1]
+        ended.set()
+        thread.join()
+
+
+@needed
+def test_lost_packets_are_sent_again() -> None:
+    port = free_port()
+    words = *SCENE.split(), *CODED.split(), f"srt://127.0.0.1:{port}?mode=listener"
+    with (
+        ffmpeg(*words),
+        lossy(port, 0.05) as relayed,
+        open_source(f"srt://127.0.0.1:{relayed}", SourceOptions(wait=True)) as source,
+    ):
+        frames = (frame for frame in source.frames() if frame)
+        found = [next(frames) for _ in range(100)]
+        damaged = source.dropped["damaged"]
+    assert found[-1].epoch == found[0].epoch
+    assert damaged == 0
 
 
 @needed

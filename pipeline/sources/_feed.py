@@ -31,12 +31,15 @@ CONNECT_S = 5.0
 FIRST_FRAME_S = 10.0
 SILENT_S = 5.0
 """Longest wait between two packets; then the source counts as gone."""
+BETWEEN_S = 10.0
+"""Longest wait between two pictures while packets come: sound alone, or damage without an end."""
 SEGMENT_S = 20.0
 """Longer than any segment of a playlist."""
 MOST_PIECES = 1000
 """About twenty seconds of sound for one picture."""
 WAITS_S = (0.5, 30.0)
 """Before the second attempt to connect, and at most; each wait doubles the one before."""
+LISTEN_AGAIN_S = 0.05
 
 Connect = Callable[[], AbstractContextManager[InputContainer]]
 
@@ -49,6 +52,13 @@ class Seen:
     picture: VideoFrame
     arrived_s: float
     epoch: int
+
+
+def rest_s(failures: int, listens: bool) -> float:
+    """How long to wait after so many failures to connect in a row. One that `listens` spares
+    nobody by that, and misses who calls meanwhile."""
+    first, most = WAITS_S
+    return LISTEN_AGAIN_S if listens else min(most, first * 2 ** min(max(failures - 1, 0), 10))
 
 
 class Pace:
@@ -77,13 +87,14 @@ class Feed:
         attempts: int | None,
         *,
         fetched: bool = False,
+        listens: bool = False,
         sounds: bool = False,
     ) -> None:
         """`attempts`: failures to connect in a row after which the source is lost; None: never.
         `fetched`: pictures come many at a time, when they are asked for, and are shown each at
-        its time."""
+        its time. `listens`: the sender calls."""
         self._text, self._connect, self._attempts = text, connect, attempts
-        self._fetched, self._sounds = fetched, sounds
+        self._fetched, self._listens, self._sounds = fetched, listens, sounds
         self._heard: deque[Piece] = deque(maxlen=MOST_PIECES)
         self._changed = threading.Condition()
         self._newest: Seen | None = None
@@ -140,7 +151,8 @@ class Feed:
     def _read(self, lost_s: float) -> None:
         """One connection, from its first picture to its end, which is always an error."""
         with self._connect() as container, mapped(self._text):
-            until_s, fresh = time.monotonic() + FIRST_FRAME_S, True
+            until_s, fresh, what = time.monotonic() + FIRST_FRAME_S, True, "ended"
+            between_s = SEGMENT_S if self._fetched else BETWEEN_S
             pace = Pace() if self._fetched else None
             if self._fetched and container.duration:
                 raise SourceLost(f"{shown(self._text)} has ended")  # what is left was shown before
@@ -153,10 +165,10 @@ class Feed:
                         self._closed.wait(pace.wait_s(picture.time, self.sign_s))
                         self.sign_s = time.monotonic()
                     self._put(picture, lost_s if fresh else None)
-                    fresh = False
-                elif fresh and self.sign_s > until_s:
+                    until_s, fresh = self.sign_s + between_s, False
+                elif self.sign_s > until_s:
+                    what = "sends no picture"
                     break
-        what = "sends no picture" if fresh else "ended"
         raise SourceLost(f"{shown(self._text)} {what}")
 
     def _put(self, picture: VideoFrame, lost_s: float | None) -> None:
@@ -209,7 +221,6 @@ class Feed:
 
     def _rest(self, failures: int) -> None:
         """Wait before connecting again: not at all of the same length, for many may wait."""
-        first, most = WAITS_S
-        wait_s = min(most, first * 2 ** min(max(failures - 1, 0), 10))
+        wait_s = rest_s(failures, self._listens)
         self.sign_s = time.monotonic() + wait_s
         self._closed.wait(wait_s * random.uniform(0.5, 1.0))

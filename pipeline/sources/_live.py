@@ -16,7 +16,7 @@ from pipeline.limits import believed
 from pipeline.opening import check_size, mapped, shown, sound_of, video_of
 from pipeline.sources import SourceOptions, scaled
 from pipeline.sources._ear import Piece
-from pipeline.sources._feed import FIRST_FRAME_S, SILENT_S, WAITS_S, Connect, Feed
+from pipeline.sources._feed import FIRST_FRAME_S, SILENT_S, Connect, Feed, rest_s
 from pipeline.timing import LiveClock
 
 POLL_S = 0.25
@@ -29,14 +29,21 @@ class LiveSource:
     """Frames of a source that goes on whether they are taken or not."""
 
     def __init__(
-        self, text: str, options: SourceOptions, connect: Connect, fetched: bool = False
+        self,
+        text: str,
+        options: SourceOptions,
+        connect: Connect,
+        *,
+        fetched: bool = False,
+        listens: bool = False,
     ) -> None:
         """Looks at the source unless `options.known` says what it is. Raises what is wrong with
-        it; with `options.wait` only once `options.attempts` are over. `fetched`: see Feed."""
+        it; with `options.wait` only once `options.attempts` are over. `fetched`, `listens`: see
+        Feed."""
         self.notices: list[str] = []
         self.damage: str | None = None
         self._text, self._options, self._connect = text, options, connect
-        self._fetched = fetched
+        self._fetched, self._listens = fetched, listens
         self._feed: Feed | None = None
         self._clock, self._sound_clock = LiveClock(TIME_BASE), LiveClock(TIME_BASE)
         self.has_end = False
@@ -68,6 +75,7 @@ class LiveSource:
             self._feed = Feed(
                 *(self._text, self._connect, self._options.attempts),
                 fetched=self._fetched,
+                listens=self._listens,
                 sounds=self.info.sounds,
             )
         index = start
@@ -107,7 +115,7 @@ class LiveSource:
                 if not self._options.wait or (bound is not None and failures >= bound):
                     raise
                 self.notices = [f"waited for the source: {error}"]
-                time.sleep(min(WAITS_S[1], WAITS_S[0] * 2 ** min(failures - 1, 10)))
+                time.sleep(rest_s(failures, self._listens))
 
     def _look(self) -> StreamInfo:
         """What the first picture tells."""

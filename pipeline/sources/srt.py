@@ -21,7 +21,7 @@ def create(text: str, options: SourceOptions) -> Source:
         raise SourceInvalid(f"{shown(text)}: {why}")
     if not text.isprintable() or "://" not in text:
         raise SourceInvalid(f"{shown(text)}: write it like srt://host:9000?passphrase=...")
-    return LiveSource(text, options, partial(connect, text))
+    return LiveSource(text, options, partial(connect, text), listens=srt.listens(text))
 
 
 @contextmanager
