@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -71,6 +72,18 @@ def test_whoever_is_slow_gets_the_newest_and_drops_are_counted(camera: live.Serv
         behind = (camera.number - number(late)) % 100
         assert behind < 5
         assert 0.5 < late.time_s - first.time_s < 2
+
+
+def test_what_a_source_gives_is_measured_and_said(
+    camera: live.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.sources._feed.MEASURED_S", 0.5)
+    with open_source(url(camera)) as source:
+        frames = source.frames()
+        while not source.notices:
+            next(frames)
+        where = f"http://127.0.0.1:{camera.server_port}/video"
+    assert re.fullmatch(rf"{where} gives mjpeg 160x96, \d+\.\d frames a second", source.notices[0])
 
 
 def test_what_goes_away_comes_back_in_a_new_epoch(camera: live.Server) -> None:

@@ -35,6 +35,8 @@ BETWEEN_S = 10.0
 """Longest wait between two pictures while packets come: sound alone, or damage without an end."""
 SEGMENT_S = 20.0
 """Longer than any segment of a playlist."""
+MEASURED_S = 3.0
+"""After the first picture: how long it is counted what the source gives."""
 MOST_PIECES = 1000
 """About twenty seconds of sound for one picture."""
 WAITS_S = (0.5, 30.0)
@@ -77,6 +79,23 @@ class Pace:
         return max(0.0, self._zero_s + time_s - now_s)
 
 
+class Pulse:
+    """Counts the pictures of one connection."""
+
+    def __init__(self, form: str) -> None:
+        self._form, self._count, self._first_s = form, 0, 0.0
+
+    def after(self, picture: VideoFrame, now_s: float) -> str:
+        """What was found so far: codec, size, pictures a second; "" until MEASURED_S are over."""
+        self._first_s = self._first_s or now_s
+        self._count += 1
+        seconds = now_s - self._first_s
+        if seconds < MEASURED_S:
+            return ""
+        rate = (self._count - 1) / seconds
+        return f"{self._form} {picture.width}x{picture.height}, {rate:.1f} frames a second"
+
+
 class Feed:
     """`take()` gives each picture once, the newest; `close()` ends the thread."""
 
@@ -105,6 +124,8 @@ class Feed:
         """Pictures that newer ones replaced."""
         self.corrupt = 0
         """Pictures that could not be decoded, or only in part."""
+        self.gives = ""
+        """What comes, once it has been measured; see Pulse."""
         self.away_s = 0.0
         """Time without a connection, after the first."""
         self.sign_s = time.monotonic()
@@ -156,7 +177,9 @@ class Feed:
             pace = Pace() if self._fetched else None
             if self._fetched and container.duration:
                 raise SourceLost(f"{shown(self._text)} has ended")  # what is left was shown before
-            for picture in self._pictures(container, video_of(container, self._text)):
+            stream = video_of(container, self._text)
+            pulse = Pulse(stream.name)
+            for picture in self._pictures(container, stream):
                 self.sign_s = time.monotonic()
                 if self._closed.is_set():
                     return
@@ -166,6 +189,7 @@ class Feed:
                         self.sign_s = time.monotonic()
                     self._put(picture, lost_s if fresh else None)
                     until_s, fresh = self.sign_s + between_s, False
+                    self.gives = self.gives or pulse.after(picture, self.sign_s)
                 elif self.sign_s > until_s:
                     what = "sends no picture"
                     break

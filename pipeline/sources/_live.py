@@ -146,4 +146,5 @@ class LiveSource:
             said.append(f"{name} went away {feed.epoch} times, {feed.away_s:.1f} s in all")
         if feed.corrupt:
             said.append(f"{name} sent {feed.corrupt} damaged pictures, which are left out")
+        said += [f"{name} gives {feed.gives}"] if feed.gives else []
         self.notices = said
