@@ -178,7 +178,7 @@ class Feed:
             if self._fetched and container.duration:
                 raise SourceLost(f"{shown(self._text)} has ended")  # what is left was shown before
             stream = video_of(container, self._text)
-            pulse = Pulse(stream.name)
+            pulse = Pulse(stream.name or "video")
             for picture in self._pictures(container, stream):
                 self.sign_s = time.monotonic()
                 if self._closed.is_set():
