@@ -42,7 +42,7 @@ class Killer:
     def __call__(self, progress: Progress) -> None:
         """Kill whoever is due."""
         now = time.monotonic()
-        if progress.frames != self._seen:
+        if progress.frames > self._seen:  # what is done again after a kill is no progress
             if self._seen:
                 self.stall_s = max(self.stall_s, now - self._seen_s)
             self._seen, self._seen_s = progress.frames, now
@@ -83,15 +83,11 @@ def main(source: str, output: str, seed: str, kills: str, *who: str) -> None:
         with Pipeline(plan, killer) as pipeline:
             killer.done = pipeline.stop if plan.info.live else lambda: None
             pipeline.run()
-    report = pipeline.report
-    until = time.monotonic() + 10
-    while (left := killer.family & processes().keys()) and time.monotonic() < until:
-        time.sleep(0.1)
     about = {
         "killed": killer.killed,
-        "restarts": report.restarts,
+        "restarts": pipeline.report.restarts,
         "stall_s": round(killer.stall_s, 2),
-        "orphans": sorted(left),
+        "family": sorted(killer.family),
         "shared": sorted(path for path in killer.shared if Path(path).exists()),
     }
     print(json.dumps(about))

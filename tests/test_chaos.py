@@ -34,6 +34,10 @@ def hurt(source: str, out: Path, kills: int, *who: str) -> dict[str, Any]:
     done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stderr
     about: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    until = time.monotonic() + 10
+    while (left := set(about["family"]) & processes().keys()) and time.monotonic() < until:
+        time.sleep(0.1)
+    about["orphans"] = sorted(left)
     count, stall_s = len(about["killed"]), about["stall_s"]
     print(f"{'/'.join(who)} killed {count} times, longest stall {stall_s} s")
     return about
@@ -95,7 +99,8 @@ def test_a_live_stream_shows_no_frame_twice(tmp_path: Path) -> None:
         times = [frame.time_s for frame in source.frames()]
     gaps = [b - a for a, b in pairwise(times)]
     assert min(gaps) > 0
-    assert max(gaps) < 1.1 * about["stall_s"] + 1
+    # Beside the stall: what a killed writer held, of which at most a GOP of two seconds is lost.
+    assert max(gaps) < 1.1 * about["stall_s"] + 2
     assert about["orphans"] == []
 
 
@@ -115,7 +120,7 @@ def kill_everything(out: Path, part: Path, wait_s: float) -> None:
 def test_twenty_kills_of_everything_leave_a_playable_file(
     calm: list[tuple[int, int]], tmp_path: Path
 ) -> None:
-    chance = random.Random(SEED)
+    chance, compared = random.Random(SEED), 0
     for _ in range(20):
         out, part = tmp_path / "out.mp4", tmp_path / "out.part.mp4"
         kill_everything(out, part, chance.uniform(0, 3))
@@ -125,5 +130,8 @@ def test_twenty_kills_of_everything_leave_a_playable_file(
         noted = [json.loads(n) for n in (tmp_path / "out.mp4.journal").read_text().splitlines()]
         assert len(saved) >= max((n.get("frames", 0) for n in noted), default=0) - 60
         assert saved[:whole] == calm[:whole]
-        assert whole
-        out.unlink(missing_ok=True)
+        assert saved
+        compared += whole
+        for path in tmp_path.iterdir():
+            path.unlink()
+    assert compared
