@@ -165,6 +165,20 @@ def test_it_is_sent_with_a_passphrase(tmp_path: Path) -> None:
 
 
 @needed
+def test_who_calls_is_sent_it(tmp_path: Path) -> None:
+    address, out = f"srt://127.0.0.1:{free_port()}", tmp_path / "got.ts"
+    viewer = ("-i", address, "-c", "copy", "-t", "2", str(out))
+    with open_sink(f"{address}?mode=listener", LIVE) as sink, ffmpeg(*viewer, calls=30):
+        until_s = time.monotonic() + 60
+        for frame in frames(1 << 30):
+            sink.write(frame)
+            if time.monotonic() > until_s or (out.exists() and out.stat().st_size > 20_000):
+                break
+        sink.finish()
+    assert out.stat().st_size > 20_000
+
+
+@needed
 def test_nobody_there_is_said_without_the_passphrase() -> None:
     with pytest.raises(SourceLost, match=r"^srt://127.0.0.1:\d+ cannot be reached"):
         open_source(f"srt://127.0.0.1:{free_port()}?passphrase=a-long-word")

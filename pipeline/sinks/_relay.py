@@ -39,7 +39,9 @@ MOST_PIECES = 1000
 STALLED_S = 5.0
 """Longest time that a frame may take to be handed over."""
 ENDING_S = 5.0
-WAITS_S = (0.5, 30.0)
+WAITS_S, LISTENING_S = (0.5, 30.0), (0.5, 0.5)
+"""Before the process is started again, at first and at most; where it is for others to call, it
+listens again soon."""
 REPEAT_S = 0.5
 """After so long without a new frame the last one goes again."""
 
@@ -71,6 +73,8 @@ class Relay(ABC):
     piece = 1
     hears = False
     """Whether the process takes sound."""
+    listens = False
+    """Whether others call, and it calls nobody."""
     module: str
     """What the process runs, for `python -m`."""
     connect_s = 10.0
@@ -187,7 +191,7 @@ class Relay(ABC):
                 if self._ended:
                     return
                 failures = 1 if self._sent > before else failures + 1
-                first, most = WAITS_S
+                first, most = LISTENING_S if self.listens else WAITS_S
                 wait_s = min(most, first * 2 ** min(failures - 1, 10)) * random.uniform(0.5, 1)
                 with self._changed:
                     self._changed.wait_for(lambda: self._ended, wait_s)

@@ -40,6 +40,7 @@ class NetworkSink(Relay):
     def __init__(self, text: str, info: StreamInfo, options: SinkOptions) -> None:
         super().__init__(shown(text), info)
         self._text, self._quality = text, options.quality
+        self.listens = scheme_of(text) == "srt" and srt.listens(text)
 
     def _about(self) -> dict[str, Any]:
         scheme = scheme_of(self._text)
