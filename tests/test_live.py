@@ -31,8 +31,9 @@ from pipeline.errors import (
     SourceSilent,
 )
 from pipeline.frame import Frame
-from pipeline.opening import shown
+from pipeline.opening import open_media, shown
 from pipeline.sources import Source, SourceOptions, open_source
+from pipeline.sources._live import LiveSource
 from pipeline.timing import LiveClock
 
 
@@ -231,6 +232,21 @@ def test_sound_without_pictures_is_no_sign_of_life(
         frames = (frame for frame in source.frames() if frame)
         assert any(f.epoch or time.monotonic() > until_s for f in frames)
     assert "went away" in source.notices[0]
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_camera_that_freezes_is_opened_again(
+    camera: live.Server, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.sources._feed.FROZEN_S", 0.5)
+    connect = partial(open_media, url(camera))
+    with LiveSource(url(camera), SourceOptions(), connect, noisy=True) as source:
+        frames = (frame for frame in source.frames() if frame)
+        assert next(frames).epoch == 0
+        camera.step = step
+        until_s = time.monotonic() + (60 if step == 0 else 2)
+        last = next(f for f in frames if f.epoch or time.monotonic() > until_s)
+        assert last.epoch == 1 - step
 
 
 def apart(frame: Frame) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -33,6 +34,8 @@ SILENT_S = 5.0
 """Longest wait between two packets; then the source counts as gone."""
 BETWEEN_S = 10.0
 """Longest wait between two pictures while packets come: sound alone, or damage without an end."""
+FROZEN_S = 10.0
+"""A camera whose pictures are the same to the bit for so long has no noise, so it sees nothing."""
 SEGMENT_S = 20.0
 """Longer than any segment of a playlist."""
 MEASURED_S = 3.0
@@ -79,6 +82,20 @@ class Pace:
         return max(0.0, self._zero_s + time_s - now_s)
 
 
+class Still:
+    """Watches for pictures that are all the same."""
+
+    def __init__(self) -> None:
+        self._sum, self._since_s = 0, 0.0
+
+    def after(self, picture: VideoFrame, now_s: float) -> bool:
+        """Whether it has been the same picture for FROZEN_S."""
+        found = zlib.crc32(memoryview(picture.planes[0]))
+        if found != self._sum:
+            self._sum, self._since_s = found, now_s
+        return now_s - self._since_s > FROZEN_S
+
+
 class Pulse:
     """Counts the pictures of one connection."""
 
@@ -107,13 +124,16 @@ class Feed:
         *,
         fetched: bool = False,
         listens: bool = False,
+        noisy: bool = False,
         sounds: bool = False,
     ) -> None:
         """`attempts`: failures to connect in a row after which the source is lost; None: never.
         `fetched`: pictures come many at a time, when they are asked for, and are shown each at
-        its time. `listens`: the sender calls."""
+        its time. `listens`: the sender calls. `noisy`: no two pictures are the same to the bit
+        while the source sees anything."""
         self._text, self._connect, self._attempts = text, connect, attempts
         self._fetched, self._listens, self._sounds = fetched, listens, sounds
+        self._noisy = noisy
         self._heard: deque[Piece] = deque(maxlen=MOST_PIECES)
         self._changed = threading.Condition()
         self._newest: Seen | None = None
@@ -178,12 +198,15 @@ class Feed:
             if self._fetched and container.duration:
                 raise SourceLost(f"{shown(self._text)} has ended")  # what is left was shown before
             stream = video_of(container, self._text)
-            pulse = Pulse(stream.name or "video")
+            pulse, still = Pulse(stream.name or "video"), Still() if self._noisy else None
             for picture in self._pictures(container, stream):
                 self.sign_s = time.monotonic()
                 if self._closed.is_set():
                     return
                 if picture is not None:
+                    if still is not None and still.after(picture, self.sign_s):
+                        what = "is frozen: all its pictures are the same"
+                        break
                     if pace is not None:
                         self._closed.wait(pace.wait_s(picture.time, self.sign_s))
                         self.sign_s = time.monotonic()

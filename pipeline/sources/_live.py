@@ -36,14 +36,15 @@ class LiveSource:
         *,
         fetched: bool = False,
         listens: bool = False,
+        noisy: bool = False,
     ) -> None:
         """Looks at the source unless `options.known` says what it is. Raises what is wrong with
-        it; with `options.wait` only once `options.attempts` are over. `fetched`, `listens`: see
-        Feed."""
+        it; with `options.wait` only once `options.attempts` are over. `fetched`, `listens`,
+        `noisy`: see Feed."""
         self.notices: list[str] = []
         self.damage: str | None = None
         self._text, self._options, self._connect = text, options, connect
-        self._fetched, self._listens = fetched, listens
+        self._fetched, self._listens, self._noisy = fetched, listens, noisy
         self._feed: Feed | None = None
         self._clock, self._sound_clock = LiveClock(TIME_BASE), LiveClock(TIME_BASE)
         self.has_end = False
@@ -76,6 +77,7 @@ class LiveSource:
                 *(self._text, self._connect, self._options.attempts),
                 fetched=self._fetched,
                 listens=self._listens,
+                noisy=self._noisy,
                 sounds=self.info.sounds,
             )
         index = start

@@ -37,7 +37,7 @@ def create(text: str, options: SourceOptions) -> Source:
             raise SourceMissing(f"there is no camera {path}; found: {found}")
         mode = chosen(modes(camera_log(path)), options.size or SIDE_PX)
         connect = partial(open_camera, text, path, "v4l2", mode)
-    return LiveSource(text, options, connect)
+    return LiveSource(text, options, connect, noisy=True)
 
 
 def chosen(able: list[str], side: int) -> dict[str, str]:
