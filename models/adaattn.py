@@ -149,11 +149,12 @@ def build(
     levels: Sequence[int] = (3, 4, 5),
     width: float = 0.25,
     published: bool = False,
+    recolor: bool = False,
 ) -> Transfer:
     """A fresh model: levels (3, 4, 5), or (3,) as the authors' video model.
 
     `published` restores what we hold to be wrong: only a random 4096 positions of the style at
-    level 3 of the image model, 65536 elsewhere.
+    level 3 of the image model, 65536 elsewhere. `recolor`: see decoder.py.
     """
     if tuple(levels) not in ((3, 4, 5), (3,)):
         raise ValueError(f"levels must be (3, 4, 5) or (3,), not {tuple(levels)}")
@@ -164,4 +165,4 @@ def build(
         sample = limit if published else None
         return AdaAttN(channels[level - 1], sum(channels[:level]), attention, sample)
 
-    return Transfer(width, {level: module(level) for level in levels}, keyed)
+    return Transfer(width, {level: module(level) for level in levels}, keyed, recolor)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.color import recolor, second_moments
 from models.mixing import parts
 from models.padding import pad
 from models.styles import Code
@@ -66,17 +67,22 @@ class Transfer(nn.Module):
     `attention` holds for each level a module with `summarise(*inputs) -> summary` and
     `forward(*inputs, *summaries) -> features`; `inputs(maps, level)` says what of the encoder's
     maps it is given. The encoder is frozen: as published, it is never trained with the rest.
+
+    `recolor`, which no paper has: the painting's colours get the style's mean and covariance at the
+    end, so that a decoder needs to learn strokes and not every palette there is.
     """
 
     min_side = 1
 
-    def __init__(self, width: float, attention: dict[int, nn.Module], inputs: Inputs) -> None:
+    def __init__(
+        self, width: float, attention: dict[int, nn.Module], inputs: Inputs, recolor: bool
+    ) -> None:
         super().__init__()
         self.encoder = Encoder(max(attention), width).requires_grad_(False)
         self.attention = nn.ModuleDict({str(level): m for level, m in attention.items()})
         self.decoder = Decoder(width, skip=len(attention) > 1)
         nn.init.constant_(self.decoder.conv1_1.bias, 0.5)  # begins at mid-grey
-        self.levels, self.inputs = sorted(attention), inputs
+        self.levels, self.inputs, self.recolor = sorted(attention), inputs, recolor
         # Only then do the levels' sizes fit one another.
         self.multiple = 2 ** (max(attention) - 1)
 
@@ -88,6 +94,8 @@ class Transfer(nn.Module):
             summary = self.attention[str(level)].summarise(*self.inputs(maps, level))
             # In plain memory order: files of codes are written as the bytes lie.
             code |= {f"level{level}.{name}": t.contiguous() for name, t in summary.items()}
+        if self.recolor:
+            code["color.mean"], code["color.square"] = second_moments(pictures)
         return code
 
     def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
@@ -103,7 +111,10 @@ class Transfer(nn.Module):
             styled = self.attention[str(level)](*self.inputs(maps, level), *summaries)
             levels.append(maps[level - 1] + strength * (styled - maps[level - 1]))
         h, w = frames.shape[2:]
-        return self.decoder(*levels)[:, :, :h, :w]
+        painted: Tensor = self.decoder(*levels)[:, :, :h, :w]
+        if self.recolor:
+            painted = painted + strength * (recolor(painted, painted, code) - painted)
+        return painted
 
 
 def double(x: Tensor) -> Tensor:

@@ -135,7 +135,8 @@ def alone(maps: list[Tensor], level: int) -> tuple[Tensor]:
     return (maps[level - 1],)
 
 
-def build(width: float = 0.25) -> Transfer:
-    """A fresh model."""
+def build(width: float = 0.25, recolor: bool = False) -> Transfer:
+    """A fresh model. `recolor`: see decoder.py."""
     channels = widths(width)
-    return Transfer(width, {n: A2K(channels[n - 1], p) for n, p in PATCHES.items()}, alone)
+    attention: dict[int, nn.Module] = {n: A2K(channels[n - 1], p) for n, p in PATCHES.items()}
+    return Transfer(width, attention, alone, recolor)

@@ -177,6 +177,28 @@ def test_whole_model_is_the_published_one(kind: str, levels: tuple[int, ...]) ->
     assert torch.allclose(out.double(), expected, atol=2e-4)
 
 
+def test_recolored_paintings_have_the_colors_of_the_style_as_far_as_strength_goes() -> None:
+    plain = scramble(models.build("adaattn", width=0.0625))
+    plain.decoder.conv1_1.weight.data *= 50.0  # such contrast as paintings have
+    model = models.build("adaattn", width=0.0625, recolor=True)
+    model.load_state_dict(plain.state_dict())
+    photo, style = (
+        picture(1, 48, 64),
+        picture(2, 60, 45) * torch.tensor([0.9, 0.4, 0.2])[:, None, None],
+    )
+    code = model.encode_style(style)
+    before, after = plain.paint(photo, plain.encode_style(style)), model.paint(photo, code)
+
+    def moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        flat = x[0].detach().flatten(1).double()
+        return flat.mean(1), flat.cov(correction=0)
+
+    for own, wanted in zip(moments(after), moments(style), strict=True):
+        assert torch.allclose(own, wanted, atol=2e-3)
+    assert not torch.allclose(moments(before)[0], moments(style)[0], atol=0.05)
+    assert torch.allclose(model.paint(photo, code, 0.0), plain.paint(photo, code, 0.0), atol=1e-6)
+
+
 def test_wrong_options_are_refused() -> None:
     with pytest.raises(ValueError, match="attention must be softmax or cosine, not 'linear'"):
         models.build("adaattn", attention="linear")
