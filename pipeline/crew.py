@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from pipeline.account import Account
+from pipeline.cluster import Seat, ray_is_whole, seats, shared_share, start_ray, stop_ray
 from pipeline.control import Change
 from pipeline.errors import StageFailed
 from pipeline.ledger import Ledger
@@ -18,14 +19,8 @@ from pipeline.supervision import (
     MOST_FAILURES,
     STYLIZE,
     Call,
-    Seat,
     StageDied,
     Supervised,
-    ray_is_whole,
-    seats,
-    shared_share,
-    start_ray,
-    stop_ray,
     wait,
 )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.account import Account
 from pipeline.arrivals import Arrivals
+from pipeline.cluster import start_ray, stop_ray
 from pipeline.crew import ENDING_S, Crew
 from pipeline.errors import SourceInvalid
 from pipeline.latency import Governor, sizes_for
@@ -30,8 +31,6 @@ from pipeline.supervision import (
     STYLIZE,
     Call,
     Supervised,
-    start_ray,
-    stop_ray,
 )
 
 POOL_BYTES = 256 << 20

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from pipeline.cluster import own_address, ray_is_whole, start_ray, stop_ray
 from pipeline.errors import ConfigError
 from pipeline.gathered import Gathered, free_ports
 from pipeline.logs import say
@@ -28,7 +29,6 @@ from pipeline.metrics_server import MetricsServer
 from pipeline.options import build
 from pipeline.plan import SHARED_RAY
 from pipeline.request import StreamOptions
-from pipeline.supervision import own_address, ray_is_whole, start_ray, stop_ray
 
 PROGRAM = Path(__file__).parent.parent / "run_stream.py"
 LOOK_S = 0.2

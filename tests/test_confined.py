@@ -18,14 +18,14 @@ from PIL import Image
 from test_kills import children, processes
 
 from pipeline import confined as home
-from pipeline import supervision
+from pipeline.cluster import ray, start_ray, stop_ray
 from pipeline.confined import confined
 from pipeline.errors import ConfigError, SourceInvalid, StageFailed, StreamError
 from pipeline.plan import planned
 from pipeline.queues import Ticket
 from pipeline.request import StreamOptions
 from pipeline.stages import Work
-from pipeline.supervision import MOST_FAILURES, StageDied, Supervised, start_ray, stop_ray, wait
+from pipeline.supervision import MOST_FAILURES, StageDied, Supervised, wait
 from tests import media
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGXCPU"), reason="limits are of POSIX")
@@ -155,7 +155,7 @@ def test_a_stage_that_dies_at_one_frame_ends_the_run() -> None:
     """It goes back and does well what it did before, each time: that is no progress."""
     import tests.test_confined as here
 
-    supervision.ray.cloudpickle.register_pickle_by_value(here)
+    ray.cloudpickle.register_pickle_by_value(here)
     start_ray()
     try:
         stage, deaths = Supervised(here.Dies, lambda: (0,)), []
@@ -164,4 +164,4 @@ def test_a_stage_that_dies_at_one_frame_ends_the_run() -> None:
         assert len(deaths) == MOST_FAILURES - 1
     finally:
         stop_ray()
-        supervision.ray.cloudpickle.unregister_pickle_by_value(here)
+        ray.cloudpickle.unregister_pickle_by_value(here)

@@ -23,7 +23,7 @@ ALLOWED = {
 }
 # Heavy libraries and the only places that may name them.
 HOMES = {
-    "ray": {"pipeline/supervision.py", "training/workers.py"},
+    "ray": {"pipeline/cluster.py", "pipeline/supervision.py", "training/workers.py"},
     "torch": {"models", "engines", "training", "evaluation", "export", "benchmarks"},
     "pickle": set(),
 }
