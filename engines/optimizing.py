@@ -2,7 +2,6 @@
 
 from collections.abc import Generator
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -52,9 +51,8 @@ class OptimizingEngine(TorchEngine):
         painted = yield from self.model.paint(content, code, strength, self._marked(guide))
         if keep_color:
             painted = content + luma(painted) - luma(content)
-        pixels = painted[0].clamp(0, 1).mul(255).round().to(torch.uint8)
-        result: Frames = pixels.permute(1, 2, 0).cpu().numpy()
-        return result
+        pixels: Frames = self._pixels(painted)[0]
+        return pixels
 
     def _marked(self, guide: Frames | None) -> Tensor | None:
         return None if guide is None else self._load(guide[None])

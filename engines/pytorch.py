@@ -26,6 +26,7 @@ class TorchEngine:
             torch.set_num_threads(threads)
         self.device = pick_device(device)
         self.model = models.load(model).to(self.device, memory_format=torch.channels_last)
+        self.shows_matches = hasattr(self.model, "matches")
         self.batch = 1 if self.device.type == "cpu" else 8
         self.fingerprint = f"{model} torch {torch.__version__} {self.device} float32"
 
@@ -51,13 +52,22 @@ class TorchEngine:
         painted = self.model(content, code, strength)
         if keep_color:
             painted = content + luma(painted) - luma(content)
-        painted = painted.clamp(0, 1).mul(255).round().to(torch.uint8)
-        result: Frames = painted.permute(0, 2, 3, 1).cpu().numpy()
-        return result
+        return self._pixels(painted)
+
+    @torch.inference_mode()
+    def matches(self, frames: Frames, code: Code, strength: float) -> list[Frames]:
+        """As of a MatchingEngine."""
+        found = self.model.matches(self._load(frames), code, strength)
+        return [self._pixels(picture) for picture in found]
 
     def _load(self, frames: Frames) -> Tensor:
         x = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
         return x.permute(0, 3, 1, 2).float().div(255)
+
+    def _pixels(self, x: Tensor) -> Frames:
+        pixels = x.clamp(0, 1).mul(255).round().to(torch.uint8)
+        result: Frames = pixels.permute(0, 2, 3, 1).cpu().numpy()
+        return result
 
 
 def pick_device(name: str) -> torch.device:

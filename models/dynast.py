@@ -184,16 +184,25 @@ class DynaST(nn.Module):
             whole = whole + strength * (recolor(whole, whole, code) - whole)
         return whole
 
-    def matches(self, frames: Tensor, code: Code) -> list[Tensor]:
+    def matches(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> list[Tensor]:
         """The style's picture, moved to where each block has found it, for every block from coarse
-        to fine, NCHW at its own scale (section 3.3; figure 1). Of links that are kept: eq. 12."""
+        to fine, NCHW in [0, 1] at its own scale (section 3.3; figure 1). Of links that are kept:
+        eq. 12; black where none is. Of mixed styles the average, by their shares."""
         maps = self.encoder(pad(frames, MULTIPLE))[::-1]
-        (style,) = parts(code, "style")
-        return [
-            found.colours.mT.reshape(len(frames), 3, *features.shape[2:])
-            for features, links in self._cascade(maps, style, 1.0)
-            for found in links
-        ]
+        moved = [self._moved(maps, style, frames, strength) for style in parts(code, "style")]
+        return [torch.stack(layer).sum(0) for layer in zip(*moved, strict=True)]
+
+    def _moved(
+        self, maps: list[Tensor], style: Code, frames: Tensor, strength: float | Tensor
+    ) -> Iterator[Tensor]:
+        """`matches` of one style, times its share; what was padded is cut off."""
+        share = style["share"][:, None, None, None]
+        for features, links in self._cascade(maps, style, strength):
+            scale = maps[-1].shape[2] // features.shape[2]
+            h, w = (-(-side // scale) for side in frames.shape[2:])
+            for found in links:
+                picture = found.colours.mT.reshape(len(frames), 3, *features.shape[2:])
+                yield share * picture[:, :, :h, :w]
 
     def _cascade(
         self, maps: list[Tensor], style: Code, strength: float | Tensor

@@ -40,10 +40,12 @@ def make_look(options: StreamOptions, styles: list[Style]) -> Look:
         options.strength,
         options.preserve_color,
         options.threads,
-        options.engine,
+        # Which places match is known in torch alone.
+        "torch" if options.show_matches and options.engine == "auto" else options.engine,
         Film("", SourceOptions()) if optimises(options.model) else None,
         guides,
         options.detail,
+        options.show_matches,
         options.stylizers,
     )
 

@@ -148,6 +148,8 @@ def check_options(options: StreamOptions) -> None:
             if getattr(options, name):
                 word = name.replace("_", "-")
                 raise ConfigError(f"--{word} is for nnst: {options.model} paints frame by frame")
+    if options.show_matches and (options.mask or options.stabilize):
+        raise ConfigError("--show-matches puts pictures side by side: leave --mask and --stabilize")
     if options.end is not None and options.end <= (options.start or 0):
         raise ConfigError("--end must come after --start")
 

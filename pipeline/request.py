@@ -93,6 +93,11 @@ class StreamOptions:
         parse=share,
         metavar="SHARE",
     )
+    show_matches: bool = option(
+        False,
+        "dynast: in place of each frame nine pictures: the style as every layer has moved it, from "
+        "coarse to fine, and last the painting",
+    )
     size: int | None = option(
         None, "short side in px; default: the input's own", least=16, most=MAX_SIDE_PX
     )

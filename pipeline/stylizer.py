@@ -8,13 +8,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import chain, groupby
-from typing import Any
+from math import ceil, sqrt
+from typing import Any, cast
 
 import cv2
 import numpy as np
 from safetensors import SafetensorError
 
-from engines import Arrays, Frames, check_code, load_engine
+from engines import Arrays, Frames, MatchingEngine, check_code, load_engine
 from models import DETAIL
 from pipeline.control import Change
 from pipeline.errors import EngineError, StreamError
@@ -57,6 +58,8 @@ class Look:
     style in which the same are marked."""
     detail: float | None = None
     """Of a model whose codes have it: neat."""
+    show_matches: bool = False
+    """Of a model that has them: dynast."""
     sharing: int = 1
     """Stylizers on one machine."""
 
@@ -91,6 +94,8 @@ class Stylizer(Stage):
                 if isinstance(style, dict):
                     check_code(self._engine, style)
             self._codes = [self._encode(style) for style in look.styles]
+            if look.show_matches and not getattr(self._engine, "shows_matches", False):
+                raise ValueError("--show-matches is for dynast in torch: here are none to show")
         except (ValueError, OSError, RuntimeError, SafetensorError) as error:
             raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
         masks = [Mask(path) for path in look.masks]
@@ -213,7 +218,25 @@ class Stylizer(Stage):
                 del self._mixes[next(iter(self._mixes))]
             self._mixes[shares] = self._engine.mix(self._codes[: len(shares)], list(shares))
         look = self._look
-        return self._engine(frames, self._mixes[shares], look.strength, look.keep_color)
+        code = self._mixes[shares]
+        painted = self._engine(frames, code, look.strength, look.keep_color)
+        if look.show_matches:
+            moved = cast(MatchingEngine, self._engine).matches(frames, code, look.strength)
+            return tiled([*moved, painted])
+        return painted
+
+
+def tiled(pictures: list[Frames]) -> Frames:
+    """Each (N,h,w,3): side by side, row by row, as many across as down; the whole has the size of
+    the last."""
+    sheet = np.zeros_like(pictures[-1])
+    (h, w), n = sheet.shape[1:3], ceil(sqrt(len(pictures)))
+    for place, picture in enumerate(pictures):
+        row, column = divmod(place, n)
+        rows, columns = (slice(s * k // n, s * (k + 1) // n) for s, k in ((h, row), (w, column)))
+        tile = sheet[:, rows, columns]
+        tile[:] = resized(picture, tile.shape[2:0:-1], cv2.INTER_AREA)
+    return sheet
 
 
 def resized(frames: Frames, size: tuple[int, int] | None, how: int) -> Frames:
