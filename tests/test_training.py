@@ -148,9 +148,13 @@ def test_a_killed_run_ends_with_the_weights_of_a_calm_one(material: Path, tmp_pa
             *("style", "content", "identity", "recovery", "style_contrast", "content_contrast"),
             *("domain", "simple", "complex", "critics", "range"),
         }),
+        ("train_ours", ["--model", "dynast", "--side", 64], {
+            *("content", "style", "covariance", "nearest", "local"),
+            *("identity", "consistency", "range"),
+        }),
     ],
 )  # fmt: skip
-def test_published_losses_train_their_systems(
+def test_the_configs_train_their_systems(
     material: Path,
     tmp_path: Path,
     train: Train,
@@ -165,7 +169,7 @@ def test_published_losses_train_their_systems(
     assert code == 0, said
     assert terms(said).keys() == expected
     trained = models.load(tmp_path / "weights.safetensors")
-    assert type(trained).__name__ in ("Transfer", "NeAT")
+    assert type(trained).__name__ in ("Transfer", "NeAT", "DynaST")
 
 
 def test_fine_tuning_needs_only_clips_and_styles(
