@@ -109,14 +109,14 @@ class PAMA(nn.Module):
 class NeAT(nn.Module):
     """RGB float NCHW in [0, 1] in and out, of any size. See models/__init__.py.
 
-    The encoder is frozen, as published.
+    The encoder is frozen, as published. `recolor`: as in decoder.py.
     """
 
     min_side = 1
 
-    def __init__(self, kind: Kind, width: float) -> None:
+    def __init__(self, kind: Kind, width: float, recolor: bool) -> None:
         super().__init__()
-        channels = widths(width)
+        channels, self.recolor = widths(width), recolor
         self.encoder = Encoder(4, width).requires_grad_(False)
         self.blocks = nn.ModuleList(PAMA(channels[3], kind) for _ in range(BLOCKS))
         self.conv4_1 = nn.Conv2d(channels[3], channels[2], 3)
@@ -156,7 +156,10 @@ class NeAT(nn.Module):
         delta = self.decoder(double(delta))
         traced = x + strength * (prior(x, code) - x)
         h, w = frames.shape[2:]
-        return (WEIGHT * traced + delta)[:, :, :h, :w]
+        painted: Tensor = (WEIGHT * traced + delta)[:, :, :h, :w]
+        if self.recolor:
+            painted = painted + strength * (recolor(painted, painted, code) - painted)
+        return painted
 
     def _features(self, x: Tensor) -> Tensor:
         """relu4_1, cut as PAMA cuts all else: the decoder sees them too, at strengths below 1."""
@@ -203,7 +206,8 @@ def bilateral(x: Tensor, step: int = BILATERAL_STEP) -> Tensor:
     return total / weights
 
 
-def build(attention: Kind = "cosine", width: float = 0.25) -> NeAT:
+def build(attention: Kind = "cosine", width: float = 0.25, recolor: bool = False) -> NeAT:
     """A fresh model. `attention`: cosine has style codes of a fixed size, which add; softmax, as
-    published, keeps a key and a value for every place of the style, which no sum replaces."""
-    return NeAT(attention, width)
+    published, keeps a key and a value for every place of the style, which no sum replaces.
+    `recolor`: as in decoder.py."""
+    return NeAT(attention, width, recolor)
