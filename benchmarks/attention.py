@@ -1,10 +1,8 @@
 """Linear cosine attention against the dense form of the same formula, and its memory by size."""
 
 import multiprocessing
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 
 import models
 from benchmarks import Row
+from evaluation.cost import added, seconds
 from models import attention
 
 SIDE = 512
@@ -65,16 +64,6 @@ def dense(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     return mean, (a @ v.square() - mean.square()).clamp_min(0).sqrt()
 
 
-def seconds(work: Callable[[], object], rounds: int = 5) -> float:
-    """The shortest of some rounds, after one that warms up."""
-    times = []
-    for _ in range(rounds + 1):
-        began = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - began)
-    return min(times[-rounds:])
-
-
 def memory(name: str, width: float) -> Row:
     """What a frame of 1080p takes, by pixel, against one of SIDE x SIDE."""
     context = multiprocessing.get_context("spawn")
@@ -92,13 +81,4 @@ def peak(width: float, height: int, breadth: int) -> float:
     model: Any = models.build("adaattn", attention="cosine", width=width).eval()
     code = model.encode_style(torch.rand(1, 3, 64, 64))
     model(torch.rand(1, 3, 64, 64), code)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = resident("VmRSS")
-    model(torch.rand(1, 3, height, breadth), code)
-    return resident("VmHWM") - before
-
-
-def resident(kind: str) -> float:
-    """Resident size of this process, MiB: now (VmRSS) or at its largest (VmHWM). Linux only."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(kind)) / 1024
+    return added(partial(model, torch.rand(1, 3, height, breadth), code))

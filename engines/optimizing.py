@@ -31,7 +31,7 @@ class OptimizingEngine(TorchEngine):
         """As any engine; `guide` (h,w,3) marks the regions of the picture by colours."""
         if isinstance(style, dict):
             return super().encode_style(style)
-        x = self._load(style[None])
+        x = self._load(style[None].copy())  # torch warns of pictures that are read-only
         scale = min(1.0, STYLE_PX / max(x.shape[2:]))
         size = [max(self.model.min_side, round(side * scale)) for side in x.shape[2:]]
         x = F.interpolate(x, size, mode="bilinear", antialias=True)

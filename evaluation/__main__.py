@@ -1,12 +1,10 @@
 """python -m evaluation --content DIR --style DIR [--model NAME ...] [-o report/]: judge models."""
 
-import argparse
-import os
 import sys
 
+from evaluation.command import command
 from evaluation.options import EvaluationOptions
-from pipeline.errors import ConfigError, StreamError
-from pipeline.options import Parser, add_options, build
+from pipeline.errors import ConfigError
 
 EPILOG = """examples:
   python -m evaluation --content photos/ --style paintings/ --vgg vgg19.safetensors
@@ -16,31 +14,12 @@ EPILOG = """examples:
 Without -o the style ratio and the content figure are printed; with it all figures are written as
 report/table.csv, table.md, measurements.csv and index.html. docs/evaluation.md says what they are.
 """
-INTERRUPTED = 130
-# As in the stream: threads that spin for long take the cores from each other on a busy machine.
-os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+ABOUT = "How much of the style arrives, how much of the photograph stays, how still."
 
 
 def main(arguments: list[str]) -> int:
-    """Judge and print -> exit code; every failure is one line on standard error."""
-    parser = Parser(
-        prog="python -m evaluation",
-        description="How much of the style arrives, how much of the photograph stays, how still.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("-o", dest="output", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    add_options(parser, EvaluationOptions)
-    try:
-        evaluate(build(EvaluationOptions, vars(parser.parse_args(arguments))))
-    except StreamError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("error: interrupted, nothing was written", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    """Judge and print -> exit code."""
+    return command(arguments, "python -m evaluation", ABOUT, EPILOG, EvaluationOptions, evaluate)
 
 
 def evaluate(options: EvaluationOptions) -> None:

@@ -17,6 +17,7 @@ from evaluation.painters import UNTOUCHED, Painter, load_painters, untouched
 from evaluation.progress import Progress
 from evaluation.quality import VggJudge
 from evaluation.scene import Judge, Scene
+from models import optimises
 from pipeline.errors import ConfigError
 from training.loss_network import load_loss_network
 
@@ -32,6 +33,8 @@ def run(options: EvaluationOptions) -> Findings:
     styles = read_folder(Path(options.style or ""), options.side, options.pairs)
     painters: dict[str, Painter] = dict(load_painters(options.model, styles))
     models = list(painters)
+    # A film is painted by key frames then, which says nothing of the model: pictures alone.
+    slow = {label for label, name in zip(models, options.model, strict=True) if optimises(name)}
     judges: list[Judge] = [vgg]
     plan: list[Order] = []
     if options.output:
@@ -42,9 +45,11 @@ def run(options: EvaluationOptions) -> Findings:
         Scene(photograph, style, photographs[photograph], styles[style])
         for photograph, style in matched(list(photographs), list(styles), options.pairs)
     ]
-    tick = Progress(len(painters) * (len(scenes) + sum(len(order.styles) for order in plan)))
+    movers = {name: paint for name, paint in painters.items() if name not in slow}
+    clips = sum(len(order.styles) for order in plan)
+    tick = Progress(len(painters) * len(scenes) + len(movers) * clips)
     sheets, measured = judge_scenes(scenes, painters, judges, tick)
-    takes, more = judge_clips(plan, painters, tick)
+    takes, more = judge_clips(plan, movers, tick)
     title = lpips.name if lpips else "LPIPS"
     return Findings(
         models,

@@ -10,6 +10,17 @@ from statistics import median
 from evaluation.figures import UNAVAILABLE, Figure, Measurement
 from evaluation.painters import UNTOUCHED
 
+SHORT = {
+    "style_ratio": "style ratio",
+    "content": "content",
+    "gram": "Gram",
+    "chamfer": "Chamfer colour",
+    "ssim": "SSIM",
+    "exact_short": "moving, 1 frame",
+    "exact_long": "moving, 10 frames",
+    "noise_short": "flicker under noise",
+}
+"""Figures of figures.py by names that fit over a column."""
 Medians = dict[tuple[str, str], float]
 """{(figure, model): median over all that was measured}"""
 
@@ -83,6 +94,19 @@ def by_style(models: list[str], measured: list[Measurement]) -> Table:
     pairs = sum((m.figure, m.model) == keys[0] for m in measured)
     middles = medians(measured)
     rows.append([f"median of {pairs} pairs", *(f"{middles[key]:.3f}" for key in keys)])
+    return Table(header, rows)
+
+
+def by_model(
+    models: list[str], measured: list[Measurement], costs: list[tuple[float, float]]
+) -> Table:
+    """A line for each model: medians of figures, and the seconds and MiB that a frame takes."""
+    middles = medians(measured)
+    header = ["model", *SHORT.values(), "s a frame", "MiB a frame"]
+    rows = [
+        [name, *(shown(middles.get((key, name))) for key in SHORT), *map(shown, spent)]
+        for name, spent in zip([UNTOUCHED, *models], [(None, None), *costs], strict=True)
+    ]
     return Table(header, rows)
 
 

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from evaluation import motion
+import models
+from evaluation import contact, course, motion, systems
 from evaluation.__main__ import main
 from evaluation.appearance import chamfer, ssim, to_pixels
 from evaluation.flow import filmed
@@ -308,6 +309,43 @@ def test_report_is_the_same_again_and_has_lpips_where_its_weights_are(
     assert float(table["LPIPS (SqueezeNet)"]["compact"]) > 0
     assert table["LPIPS (SqueezeNet)"]["untouched"] == "0"
     assert table["warping error, exact flow, 10 frames"]["compact"] == "not available"
+
+
+def test_systems_side_by_side(
+    material: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One without weights is named; one that takes minutes a picture is judged on these alone."""
+    twin = tmp_path / "twin.safetensors"
+    twin.write_bytes(Path("models/weights/compact.safetensors").read_bytes())
+    monkeypatch.setattr(models, "names", lambda: ["compact"])
+    monkeypatch.setattr(course, "optimises", lambda name: name == str(twin))
+    words = ["--content", material / "content", "--style", material / "style", "-o", tmp_path]
+    words += ["--vgg", weights / "vgg.safetensors", "--model", "compact", "adaattn", twin]
+    words += ["--side", 64, "--pairs", 2, "--clip-pairs", 1, "--frames", 3]
+    assert systems.main([str(word) for word in words]) == 0
+    text = (tmp_path / "systems.md").read_text()
+    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line[:1] == "|"]
+    header, _, untouched, *rows = lines
+    assert [row[0] for row in rows] == ["compact", "twin"]
+    table = {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in (untouched, *rows)}
+    assert float(table["untouched"]["style ratio"]) == 1
+    assert 0 < float(table["compact"]["style ratio"]) == float(table["twin"]["style ratio"]) < 1
+    assert float(table["compact"]["moving, 1 frame"]) > 0
+    assert table["twin"]["moving, 1 frame"] == "not available"
+    assert all(float(table[name]["s a frame"]) > 0 for name in ("compact", "twin"))
+    assert "- left out, without weights yet: adaattn\n" in text
+    sheet = cv2.imread(str(tmp_path / "systems.jpg"))
+    assert len(sheet) == round(4 * (64 + contact.GAP_PX) * contact.SHOWN)
+
+
+def test_a_sheet_has_the_same_pictures_in_a_row_for_each_model() -> None:
+    weights = "models/weights/compact.safetensors"
+    rows = np.split(contact.side_by_side({"compact": "compact", "twin": weights}, 64), 4)
+    photographs, _, first, second = (row[:, contact.LABEL_PX + contact.GAP_PX :] for row in rows)
+    assert np.array_equal(first, second)
+    assert np.abs(photographs.astype(int) - first).mean() > 10
+    assert np.array_equal(photographs[:64, :64], contact.photograph(contact.PHOTOGRAPHS[0], 64))
+    assert not np.array_equal(rows[2][:, : contact.LABEL_PX], rows[3][:, : contact.LABEL_PX])
 
 
 @pytest.mark.parametrize(
