@@ -2,7 +2,18 @@
 
 import sys
 
-from benchmarks import attention, engines, latency, memory, nnst, scale, stream, transport
+from benchmarks import (
+    attention,
+    dynast,
+    engines,
+    latency,
+    memory,
+    nnst,
+    scale,
+    stream,
+    systems,
+    transport,
+)
 
 ALL = {
     "stream": stream.measure,
@@ -11,6 +22,8 @@ ALL = {
     "memory": memory.measure,
     "scale": scale.measure,
     "attention": attention.measure,
+    "dynast": dynast.measure,
+    "systems": systems.measure,
     "engines": engines.measure,
     "nnst": nnst.measure,
 }
