@@ -1,13 +1,12 @@
 """`dynast`: sparse attention is the dense one wherever its candidates are complete."""
 
-from contextlib import closing
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from looks import stylized
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
@@ -15,13 +14,7 @@ from torch import Tensor
 import models
 from models.dynast import SHARPNESS, attend, children, shifted
 from pipeline.errors import ConfigError, EngineError
-from pipeline.look import make_look
-from pipeline.plan import check_options
-from pipeline.pool import FramePool
-from pipeline.queues import Ticket
 from pipeline.request import StreamOptions
-from pipeline.style import read_style
-from pipeline.stylizer import Stylizer
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -115,47 +108,34 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def stylized(model: Path | str, photo: Image.Image, path: Path, **options: Any) -> np.ndarray:
-    """A photograph, as run_stream.py would paint it in the style that lies at `path`."""
-    wanted = StreamOptions(style=[str(path)], model=str(model), device="cpu", **options)
-    check_options(wanted)
-    look = make_look(wanted, [read_style(str(path), str(model))])
-    with closing(FramePool.create(2, photo.height, photo.width)) as pool:
-        stylizer = Stylizer(pool.handle, look)
-        stylizer.open()
-        pool[0][:] = np.asarray(photo)
-        stylizer.stylize([Ticket(0, 0, Fraction(1, 25), 0)], [1])
-        return pool[1].copy()
-
-
 @pytest.fixture(scope="module")
-def photo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Image.Image, Path]:
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Smooth blots; neither side can be divided by anything."""
     pixels = (3 * drawn(3, 4, 3)).sigmoid().mul(255).numpy().astype(np.uint8)
     picture = Image.fromarray(pixels).resize((101, 61), Image.Resampling.BICUBIC)
     path = tmp_path_factory.mktemp("photo") / "photo.png"
     picture.save(path)
-    return picture, path
+    return path
 
 
-def test_show_matches_draws_what_every_layer_has_found(
-    seeing: Path, photo: tuple[Image.Image, Path]
-) -> None:
+def test_show_matches_draws_what_every_layer_has_found(seeing: Path, photo: Path) -> None:
     """A photograph in its own style is found where it lies; last comes the painting."""
-    painted = stylized(seeing, *photo, engine="torch")
-    sheet = stylized(seeing, *photo, show_matches=True)
+    options = StreamOptions(style=[str(photo)], model=str(seeing), device="cpu")
+    (painted,) = stylized(photo, replace(options, engine="torch"))
+    (sheet,) = stylized(photo, replace(options, show_matches=True))
     assert sheet.shape == painted.shape == (61, 101, 3)
     tiles = [sheet[61 * r // 3 :, 101 * c // 3 :][:20, :33] for r in range(3) for c in range(3)]
-    own = np.asarray(photo[0].resize((33, 20)), float)
+    own = np.asarray(Image.open(photo).resize((33, 20)), float)
     alike = [np.corrcoef(tile.ravel(), own.ravel())[0, 1] for tile in tiles[:8]]
     assert min(alike) > 0.6
     last = Image.fromarray(painted).resize((33, 20), Image.Resampling.BOX)
     assert np.abs(tiles[8] - np.asarray(last, float)).mean() < 8
 
 
-def test_where_there_are_no_matches_to_show_is_said(photo: tuple[Image.Image, Path]) -> None:
+def test_where_there_are_no_matches_to_show_is_said(photo: Path) -> None:
+    options = StreamOptions(style=[str(photo)], device="cpu", show_matches=True)
     with pytest.raises(EngineError, match="--show-matches is for dynast"):
-        stylized("compact", *photo, show_matches=True)
+        stylized(photo, options)
     for more in ({"mask": ["mask.png"]}, {"stabilize": True}):
         with pytest.raises(ConfigError, match="leave --mask and --stabilize"):
-            stylized("compact", *photo, show_matches=True, **more)
+            stylized(photo, replace(options, **more))
