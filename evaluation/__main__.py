@@ -26,8 +26,6 @@ def evaluate(options: EvaluationOptions) -> None:
     """Print two figures by style, or write the whole report."""
     if not options.content or not options.style:
         raise ConfigError("name a folder of photographs with --content and one of --style pictures")
-    if (options.squeeze is None) != (options.lpips is None):
-        raise ConfigError("LPIPS needs both --squeeze and --lpips")
     if not options.output and (options.clips or options.squeeze):
         raise ConfigError("--clips, --squeeze and --lpips are for the report: say where with -o")
     # torch is imported only once the request makes sense: mistakes are answered at once.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipeline.errors import ConfigError
 from pipeline.options import option
 
 
@@ -24,3 +25,7 @@ class EvaluationOptions:
     clip_pairs: int = option(12, "clips in a style at most: made, and as many filmed", least=1)
     frames: int = option(16, "frames of each clip", least=2)
     seed: int = option(0, "for drawn pixels, made motion and noise", least=0)
+
+    def __post_init__(self) -> None:
+        if (self.squeeze is None) != (self.lpips is None):
+            raise ConfigError("LPIPS needs both --squeeze and --lpips")

@@ -16,6 +16,13 @@ Writes docs/systems.md, the figures of docs/evaluation.md beside what a frame co
 docs/systems.jpg, photographs and styles that ship in every model. A model without weights is named
 and left out. nnst takes minutes a picture: --side and --pairs bound the time of all alike.
 """
+SETTING = (
+    "paintings",
+    "motion of exact flow",
+    "still pictures under noise",
+    "short side, frames, seed",
+)
+"""What of an evaluation's setting is told: not where files lie on this machine."""
 SYSTEMS = ["compact", "adaattn", "stya2k", "neat", "dynast", "nnst"]
 
 
@@ -56,7 +63,8 @@ def compare(options: SystemsOptions) -> None:
     found = run(replace(options, model=there))
     costs = [cost(name, options.side) for name in there]
     lines = by_model(found.models, found.measured, costs).markdown()
-    notes = [*found.setting.items(), ("cost", circumstances(options.side))]
+    notes = [(name, found.setting[name]) for name in SETTING]
+    notes += [("cost", circumstances(options.side))]
     notes += [("left out, without weights yet", ", ".join(missing))] if missing else []
     sheet = contact.side_by_side(dict(zip(found.models, there, strict=True)), options.side)
     try:

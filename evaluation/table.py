@@ -16,8 +16,11 @@ SHORT = {
     "gram": "Gram",
     "chamfer": "Chamfer colour",
     "ssim": "SSIM",
+    "lpips": "LPIPS",
     "exact_short": "moving, 1 frame",
     "exact_long": "moving, 10 frames",
+    "filmed_short": "clips, 1 frame",
+    "filmed_long": "clips, 10 frames",
     "noise_short": "flicker under noise",
 }
 """Figures of figures.py by names that fit over a column."""
@@ -100,11 +103,13 @@ def by_style(models: list[str], measured: list[Measurement]) -> Table:
 def by_model(
     models: list[str], measured: list[Measurement], costs: list[tuple[float, float]]
 ) -> Table:
-    """A line for each model: medians of figures, and the seconds and MiB that a frame takes."""
+    """A line for each model: medians of the figures that were measured, and the seconds and MiB
+    that a frame takes."""
     middles = medians(measured)
-    header = ["model", *SHORT.values(), "s a frame", "MiB a frame"]
+    there = {key: title for key, title in SHORT.items() if (key, UNTOUCHED) in middles}
+    header = ["model", *there.values(), "s a frame", "MiB a frame"]
     rows = [
-        [name, *(shown(middles.get((key, name))) for key in SHORT), *map(shown, spent)]
+        [name, *(shown(middles.get((key, name))) for key in there), *map(shown, spent)]
         for name, spent in zip([UNTOUCHED, *models], [(None, None), *costs], strict=True)
     ]
     return Table(header, rows)

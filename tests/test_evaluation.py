@@ -331,6 +331,7 @@ def test_systems_side_by_side(
     assert float(table["untouched"]["style ratio"]) == 1
     assert 0 < float(table["compact"]["style ratio"]) == float(table["twin"]["style ratio"]) < 1
     assert float(table["compact"]["moving, 1 frame"]) > 0
+    assert not {"LPIPS", "moving, 10 frames", "clips, 1 frame"} & table["compact"].keys()
     assert table["twin"]["moving, 1 frame"] == "not available"
     assert all(float(table[name]["s a frame"]) > 0 for name in ("compact", "twin"))
     assert "- left out, without weights yet: adaattn\n" in text
