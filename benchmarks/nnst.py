@@ -10,6 +10,7 @@ from torch import Tensor
 import models
 from benchmarks import Row
 from models import matching
+from models.hypercolumns import layers
 
 SIDE = 512
 GRID = 64
@@ -26,8 +27,8 @@ def measure() -> Iterator[Row]:
     picture = torch.nn.functional.interpolate(picture, (SIDE, SIDE), mode="bicubic").clamp(0, 1)
     painted = (picture.flip(2) + 0.1 * torch.rand(picture.shape, generator=made)).clamp(0, 1)
     with torch.no_grad():
-        turned = [model.layers(picture.rot90(turn, (2, 3))) for turn in range(4)]
-        current = [sampled(x) for x in model.layers(painted)]
+        turned = [layers(model.encoder, picture.rot90(turn, (2, 3))) for turn in range(4)]
+        current = [sampled(x) for x in layers(model.encoder, painted)]
     styles = [torch.cat([sampled(t[i]) for t in turned]) for i in range(len(current))]
     whole_s, whole, theirs = step(dense, current, styles)
     ours_s, loss, ours = step(matching.pull, current, styles)

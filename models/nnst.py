@@ -11,16 +11,18 @@ No weights of its own: it needs a feature network only. The best quality, and mi
 import random
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.hypercolumns import COLUMN_PX, columns, layers
 from models.matching import apart, directions, nearest, pull, unit
 from models.mixing import parts
 from models.oklab import repainted
+from models.pyramid import halved, join, resized, split
 from models.styles import Code
 from models.vgg import Encoder, start
 
@@ -32,8 +34,6 @@ Painting = Generator[float, None, Tensor]
 BLOCKS = (2, 2, 3, 3)
 """Convolutions of the first four blocks of VGG-16, whose features are used."""
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-COLUMN_PX = 4
-"""A hypercolumn stands on every fourth pixel."""
 LEVELS = 8
 SCALES = 4
 LARGE_PX = 1024
@@ -157,35 +157,21 @@ class NNST(nn.Module):
             pixels = halved(sheet.pixels, level + 1)[-1]
             for turn in range(4):
                 guide = None if sheet.guide is None else sheet.guide.rot90(turn, (2, 3))
-                look.append(Turned(self.layers(pixels.rot90(turn, (2, 3))), guide, sheet.share))
+                look.append(
+                    Turned(layers(self.encoder, pixels.rot90(turn, (2, 3))), guide, sheet.share)
+                )
         return look
-
-    def layers(self, picture: Tensor) -> Maps:
-        """Every layer of the four blocks, of RGB (1,3,H,W)."""
-        maps = []
-        for name, x in self.encoder.walk(picture):
-            if name[4] == "5":
-                break
-            maps.append(x)
-        return maps
 
     def _columns(self, maps: Maps, size: tuple[int, int]) -> Tensor:
         """Maps of a picture of that (height, width) -> hypercolumns (N,C), N = H/4 * W/4."""
-        h, w = (max(1, side // COLUMN_PX) for side in size)
-        layers = [m / m.shape[1] if self.published else m for m in maps]
-        corners = self.published
-        return torch.cat(
-            [
-                rows(F.interpolate(m, (h, w), mode="bilinear", align_corners=corners))
-                for m in layers
-            ],
-            1,
-        )
+        if self.published:
+            maps = [m / m.shape[1] for m in maps]
+        return rows(columns(maps, size, corners=self.published))
 
     @torch.no_grad()
     def _target(self, source: Tensor, look: "list[Turned]", guide: Tensor | None) -> Tensor:
         """(1,3,H,W) -> for each hypercolumn the nearest one of the style (N,C), of length 1."""
-        query = self._columns(self.layers(source), source.shape[2:])
+        query = self._columns(layers(self.encoder, source), source.shape[2:])
         sizes = [t.maps[0].shape[2:] for t in look]
         keys = [self._columns(t.maps, size) for t, size in zip(look, sizes, strict=True)]
         style = torch.cat([drawn(k, t.share) for k, t in zip(keys, look, strict=True)])
@@ -209,7 +195,9 @@ class NNST(nn.Module):
         """The loss of the main pass (eq. 8): mean of 1 - cos between hypercolumns and targets."""
 
         def loss(picture: Tensor) -> Tensor:
-            return apart(unit(self._columns(self.layers(picture), picture.shape[2:])), target)
+            return apart(
+                unit(self._columns(layers(self.encoder, picture), picture.shape[2:])), target
+            )
 
         return loss
 
@@ -221,7 +209,7 @@ class NNST(nn.Module):
         def loss(picture: Tensor) -> Tensor:
             total = picture.new_zeros(())
             earlier = None
-            for layer, current in enumerate(self.layers(picture)):
+            for layer, current in enumerate(layers(self.encoder, picture)):
                 grid = Grid.on(current, dice, self.published)
                 style = torch.cat([drawn(rows(grid(t.maps[layer])), t.share) for t in look])
                 guides = None
@@ -317,36 +305,6 @@ def drawn(places: Tensor, share: float) -> Tensor:
     if count >= len(places):
         return places
     return places[torch.linspace(0, len(places) - 1, count).long().to(places.device)]
-
-
-def resized(x: Tensor, size: object, antialias: bool = False) -> Tensor:
-    """NCHW to (height, width), bilinear."""
-    return F.interpolate(x, tuple(size), mode="bilinear", antialias=antialias)
-
-
-def halved(x: Tensor, count: int) -> list[Tensor]:
-    """x and `count` - 1 halvings of it."""
-    found = [x]
-    while len(found) < count:
-        found.append(resized(found[-1], [max(1, n // 2) for n in found[-1].shape[2:]]))
-    return found
-
-
-def split(image: Tensor, count: int) -> list[Tensor]:
-    """The Laplacian pyramid, finest first: what each halving loses, and what is left. Fewer than
-    `count` levels where a side would vanish."""
-    count = min(count, min(image.shape[2:]).bit_length())
-    steps = halved(image, count)
-    pairs = pairwise(steps)
-    return [fine - resized(coarse, fine.shape[2:]) for fine, coarse in pairs] + [steps[-1]]
-
-
-def join(levels: list[Tensor]) -> Tensor:
-    """The picture of a Laplacian pyramid."""
-    image = levels[-1]
-    for level in reversed(levels[:-1]):
-        image = level + resized(image, level.shape[2:])
-    return image
 
 
 def scales_of(content: Tensor) -> int:

@@ -13,11 +13,14 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 PATCHES = 8
+"""That are split by their edges."""
+REFERENCES = 4
+"""Of a style, that a patch is compared with; as many patches are."""
 PATCH_PX = 32
 SMALLEST, LARGEST = 1 / 8, 1 / 4
 """Sides of patches as shares of the picture's."""
-PATCH_TERMS = ("simple", "complex")
-ADVERSARIAL = ("domain", *PATCH_TERMS)
+SPLIT_TERMS = ("simple", "complex")
+ADVERSARIAL = ("domain", *SPLIT_TERMS, "patches")
 WIDTH = 32
 
 
@@ -101,11 +104,14 @@ class Critics(nn.Module):
     ) -> dict[str, tuple[Tensor, Tensor, list[Tensor]]]:
         """For each term: what may be false, what is true, and references."""
         shown: dict[str, tuple[Tensor, Tensor, list[Tensor]]] = {"domain": (painted, style, [])}
-        if self.each.keys() & set(PATCH_TERMS):
+        if self.each.keys() & set(SPLIT_TERMS):
             fake = split(painted, sobel(content))
             real, references = (split(style, sobel(style)) for _ in range(2))
-            for term, f, r, known in zip(PATCH_TERMS, fake, real, references, strict=True):
+            for term, f, r, known in zip(SPLIT_TERMS, fake, real, references, strict=True):
                 shown[term] = f, r, [known]
+        if "patches" in self.each:
+            f, r, known = (cut(x, places(x, REFERENCES)) for x in (painted, style, style))
+            shown["patches"] = f, r, [known]
         return shown
 
 
@@ -124,18 +130,25 @@ def split(x: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
     The edges are the content's where x is painted: simple places of the photograph are to be
     compared with simple places of the style (section 4.2, figure 4).
     """
+    at = places(x, PATCHES)
+    order = cut(edges, at).mean((2, 3, 4)).argsort(1)[..., None, None, None]
+    weaker, stronger = cut(x, at).take_along_dim(order, 1).chunk(2, 1)
+    return weaker, stronger
+
+
+def places(x: Tensor, count: int) -> Tensor:
+    """`count` random squares of random sizes in each of pictures NCHW: a grid to sample them by
+    (N,count*P,P,2), one below the other."""
     n = len(x)
-    half = SMALLEST + (LARGEST - SMALLEST) * torch.rand(n, PATCHES, 1, 1, 1, device=x.device)
-    centre = (1 - half) * (2 * torch.rand(n, PATCHES, 1, 1, 2, device=x.device) - 1)
+    half = SMALLEST + (LARGEST - SMALLEST) * torch.rand(n, count, 1, 1, 1, device=x.device)
+    centre = (1 - half) * (2 * torch.rand(n, count, 1, 1, 2, device=x.device) - 1)
     unit = F.affine_grid(
         torch.eye(2, 3, device=x.device)[None], [1, 1, PATCH_PX, PATCH_PX], align_corners=False
     )
-    grid = (centre + half * unit).flatten(1, 2)  # one patch below the other
+    return (centre + half * unit).flatten(1, 2)
 
-    def patches(of: Tensor) -> Tensor:
-        drawn = F.grid_sample(of, grid, align_corners=False, padding_mode="reflection")
-        return drawn.reshape(n, -1, PATCHES, PATCH_PX, PATCH_PX).movedim(2, 1)
 
-    order = patches(edges).mean((2, 3, 4)).argsort(1)[..., None, None, None]
-    weaker, stronger = patches(x).take_along_dim(order, 1).chunk(2, 1)
-    return weaker, stronger
+def cut(x: Tensor, grid: Tensor) -> Tensor:
+    """The squares of `places`, scaled to PATCH_PX: (N,count,C,P,P)."""
+    drawn = F.grid_sample(x, grid, align_corners=False, padding_mode="reflection")
+    return torch.unflatten(drawn, 2, (-1, PATCH_PX)).movedim(2, 1)

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.pyramid import split
+
 EPS = 1e-5
 
 
@@ -102,3 +104,9 @@ def imitation_loss(x: Tensor, wanted: Tensor) -> Tensor:
     for size in (2, 4, 8):
         total = total + F.avg_pool2d(x - wanted, size).abs().mean()
     return total
+
+
+def pyramid_loss(x: Tensor, wanted: Tensor, count: int = 4) -> Tensor:
+    """Mean absolute difference of two pictures (B,3,H,W), added up over the levels of their
+    Laplacian pyramids: fine detail counts as much as colour (eq. 4 of NNST-D)."""
+    return torch.stack([level.abs().mean() for level in split(x - wanted, count)]).sum()

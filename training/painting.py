@@ -18,6 +18,7 @@ from training.contrast import Heads
 from training.critics import ADVERSARIAL, Critics
 from training.loss_network import load_loss_network
 from training.options import SHALLOW_TO_DEEP, TrainingOptions
+from training.painter import Painter, Paintings
 from training.precision import dtype
 from training.sheet import write_sheet
 from training.similarity import similarity_loss
@@ -101,39 +102,6 @@ class Batch:
     crop: Tensor | None
 
 
-class Painter(nn.Module):
-    """All that a step paints, in one call: data parallel wrappers watch calls of forward.
-
-    Beside the model it holds what else learns.
-    """
-
-    def __init__(self, model: nn.Module, critics: Critics | None, heads: Heads | None) -> None:
-        super().__init__()
-        self.model, self.critics, self.heads = model, critics, heads
-
-    def forward(
-        self,
-        style: Tensor,
-        content: Tensor,
-        view: Tensor | None,
-        same: Tensor | None,
-        strength: float,
-        cross: bool,
-    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
-        """-> content in the styles, the second view of its first rows likewise, `same` in the
-        last style at `strength`, and to `cross` the next content in each style."""
-        code = self.model.encode_style(style)
-        painted = self.model.paint(content, code).float()
-        again = back = crossed = None
-        if view is not None:
-            again = self.model.paint(view, take(code, slice(len(view)))).float()
-        if same is not None:
-            back = self.model.paint(same, take(code, slice(-1, None)), strength).float()
-        if cross:
-            crossed = self.model.paint(content.roll(-1, 0), code).float()
-        return painted, again, back, crossed
-
-
 class Painting:
     """The task of the loop: a model of models/, its data and its losses."""
 
@@ -157,7 +125,7 @@ class Painting:
         self.teacher = None
         if o.teacher is not None:
             self.teacher = models.load(o.teacher).to(device, memory_format=torch.channels_last)
-        self.module = Painter(self.model, *self._beside()).to(device)
+        self.module = Painter(self.model, *self._beside(), "cycle" in self.weights).to(device)
         self._ahead: deque[Batch] = deque()
         self._banks: list[dict[str, Tensor]] = []
 
@@ -192,6 +160,8 @@ class Painting:
     def _model(self) -> nn.Module:
         o = self.options
         model = models.build(str(o.model), **o.model_options)
+        if "cycle" in self.weights and not hasattr(model, "cycle"):
+            raise ValueError("--cycle-weight is for nnst_d, which replaces features by others")
         for init in o.init:
             begin(model, init)
         for part in o.frozen:
@@ -221,11 +191,11 @@ class Painting:
         # In turn: a picture in its own look, and a photograph at strength 0, must come back.
         strength = float(step % 2)
         same = style[-1:] if strength else first[-1:]
-        if not self.weights.keys() & {"identity", "recovery"}:
+        if not self.weights.keys() & {"identity", "pyramid", "recovery"}:
             same = None
         with self._autocast():
             paintings = module(style, first, view, same, strength, self._crosses)
-        painted, again, back, _ = paintings
+        painted, again, back = paintings.painted, paintings.again, paintings.back
         seen = self._seen(first, style, drawn.crop, view, same, paintings, coarse)
         terms = {name: self._summed(name, seen) for name in TERMS if name in self.weights}
         terms |= self._contrast(seen)
@@ -237,6 +207,9 @@ class Painting:
             terms["imitation"] = losses.imitation_loss(painted, wanted)
         if back is not None:
             terms["identity"] = (back - same).abs().mean()
+            terms["pyramid"] = losses.pyramid_loss(back, same)
+        if paintings.cycle is not None:
+            terms["cycle"] = paintings.cycle
         if grid is not None:
             terms["consistency"] = losses.consistency_loss(again, painted[: len(again)], grid)
         terms["range"] = (painted - painted.clamp(0, 1)).square().mean()
@@ -299,11 +272,11 @@ class Painting:
         crop: Tensor | None,
         view: Tensor | None,
         same: Tensor | None,
-        paintings: tuple[Tensor, Tensor | None, Tensor | None, Tensor | None],
+        paintings: Paintings,
         coarse: bool,
     ) -> Seen:
         """All maps that some term needs."""
-        painted, again, back, crossed = paintings
+        again, back = paintings.again, paintings.back
         if "similarity" not in self.weights:
             view = again = None
         if "recovery" not in self.weights:
@@ -325,8 +298,8 @@ class Painting:
             (of_style,) = maps(OF_STYLE, style)
             (of_crop,) = maps(("style_contrast",), crop)
             (of_same,) = maps(("recovery",), same)
-        of_painted, of_again = maps(OF_PAINTED, painted, again)
-        (of_crossed,) = maps(CONTRASTIVE, crossed)
+        of_painted, of_again = maps(OF_PAINTED, paintings.painted, again)
+        (of_crossed,) = maps(CONTRASTIVE, paintings.crossed)
         (of_back,) = maps(("recovery",), back)
         return Seen(
             painted=of_painted,
@@ -387,11 +360,6 @@ class Painting:
         for private in ("content", "style", "clips", "vgg", "deep", "out", "init"):
             about.pop(private)
         return model.state_dict(), about
-
-
-def take(code: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
-    """The codes of some pictures of a batch."""
-    return {name: t[rows] for name, t in code.items()}
 
 
 def create(options: TrainingOptions, device: torch.device) -> Painting:

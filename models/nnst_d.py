@@ -1,0 +1,174 @@
+"""`nnst_d`: neural neighbour style transfer by a learned decoder (NNST-D; Kolkin et al., 2022).
+
+Every hypercolumn of the photograph is replaced by the nearest one of the style, turned four ways,
+and a decoder draws the picture that has these: four branches, each a level of a Laplacian pyramid.
+Frames of videos take one pass each at their own size, with nothing fed back. No code of it was
+released: docs/nnst.md says what differs from the paper.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.attention import in_float32
+from models.color import recolor, second_moments
+from models.hypercolumns import COLUMN_PX, columns, layers
+from models.matching import directions, nearest, unit
+from models.mixing import parts
+from models.padding import pad
+from models.pyramid import join
+from models.styles import Code
+from models.vgg import COUNTS, Encoder, convolve, start, widths
+
+BLOCKS = 4
+ZOOMS = (4, 2, 1, 1)
+"""How much larger than the hypercolumns' each branch's level is; the last one's is then halved."""
+DEPTH = 5
+SLOPE = 0.2
+MULTIPLE = 8
+PLACES = 4096
+"""Of a style at most, drawn evenly from all turns; the paper keeps all."""
+SEED = 0
+
+
+class Branch(nn.Module):
+    """(N,C,h,w) -> one level of the pyramid, `zoom` times as large."""
+
+    def __init__(self, inputs: int, hidden: int, zoom: int) -> None:
+        super().__init__()
+        outputs = 3 * zoom**2
+        steps = pairwise([inputs, *[hidden] * (DEPTH - 1), outputs])
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3) for a, b in steps)
+        self.straight = nn.Conv2d(inputs, outputs, 3)
+        self.zoom = zoom
+        start(self)
+        for conv in (self.convs[-1], self.straight):
+            conv.weight.data *= 0.1
+
+    def forward(self, x: Tensor) -> Tensor:
+        *bent, last = self.convs
+        y = x
+        for conv in bent:
+            y = F.leaky_relu(convolve(conv, y), SLOPE)
+        # A transposed convolution after a linear one is another linear one, shuffled.
+        return F.pixel_shuffle(convolve(last, y) + convolve(self.straight, x), self.zoom)
+
+
+class NNSTD(nn.Module):
+    """RGB float NCHW in [0, 1] in and out, of any size. See models/__init__.py.
+
+    The encoder is frozen. `hidden`: channels of the branches, the paper's 256 for hypercolumns a
+    third as long. `recolor`: as in decoder.py.
+    """
+
+    min_side = 1
+
+    def __init__(self, width: float, hidden: int, recolor: bool) -> None:
+        super().__init__()
+        self.encoder = Encoder(BLOCKS + 1, width).requires_grad_(False)
+        counted = zip(COUNTS[:BLOCKS], widths(width), strict=False)
+        self.enter = nn.Linear(sum(count * channels for count, channels in counted), hidden)
+        self.branches = nn.ModuleList(Branch(hidden, hidden, zoom) for zoom in ZOOMS)
+        self.recolor = recolor
+        nn.init.constant_(self.branches[-1].straight.bias, 0.5)  # begins at mid-grey
+
+    def encode_style(self, pictures: Tensor) -> Code:
+        """Style pictures NCHW in [0, 1] -> code: the directions of the hypercolumns of PLACES
+        places, and what the decoder is given of each. None is the sum of others: mixed styles are
+        matched each on its own, and what is found is averaged."""
+        with torch.no_grad():
+            places = self._turned(pad(pictures, MULTIPLE))
+            centre = places.mean(1)
+            chosen = drawn(places)
+        code = {
+            "style.key": torch.stack([unit(x - c) for x, c in zip(chosen, centre, strict=True)]),
+            "style.centre": centre,
+            "style.value": self.enter(chosen).float().contiguous(),
+            "style.share": pictures.new_ones(len(pictures)),
+        }
+        if self.recolor:
+            code["color.mean"], code["color.square"] = second_moments(pictures)
+        return code
+
+    def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
+        """Frames NCHW in [0, 1], a code (batch 1 or N), strength 0 to 1.5 -> frames, clamped."""
+        return self.paint(frames, code, strength).clamp(0, 1)
+
+    def paint(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
+        """As forward, not clamped: training needs the gradient beyond the range.
+
+        Strength goes from the photograph's own hypercolumns to those of the style, and beyond.
+        """
+        return self.traced(frames, code, strength)[0]
+
+    def traced(
+        self, frames: Tensor, code: Code, strength: float | Tensor = 1.0
+    ) -> tuple[Tensor, list[Tensor]]:
+        """As paint, and for each style in the code the places (N,P) that were taken of it."""
+        x = pad(frames, MULTIPLE)
+        seen = self._places(x)
+        styles = parts(code, "style")
+        found = [matched(seen, style["key"]) for style in styles]
+        own, styled = self.enter(seen), 0.0
+        for style, places in zip(styles, found, strict=True):
+            styled = styled + style["share"][:, None, None] * taken(style["value"], places)
+        given = own + strength * (styled - own)
+        h, w = frames.shape[2:]
+        painted = self._decode(given, x)[:, :, :h, :w]
+        if self.recolor:
+            painted = painted + strength * (recolor(painted, painted, code) - painted)
+        return painted, found
+
+    def cycle(self, painted: Tensor, code: Code, found: list[Tensor]) -> Tensor:
+        """Mean of 1 - cos between the hypercolumns that were taken of a style for these paintings
+        and those that they have (eq. 5), both from the style's centre; printed: from zero."""
+        (style,), (places,) = parts(code, "style"), found
+        has = self._places(pad(painted, MULTIPLE)) - style["centre"][:, None]
+        return 1 - (F.normalize(has, dim=2) * taken(style["key"], places)).sum(2).mean()
+
+    def _decode(self, given: Tensor, like: Tensor) -> Tensor:
+        """What the decoder is given of every place (N,h*w,C) -> pictures of the size of `like`."""
+        h, w = (side // COLUMN_PX for side in like.shape[2:])
+        x = torch.unflatten(given.mT, 2, (h, w))
+        *finer, last = (branch(x) for branch in self.branches)
+        return join([*finer, F.avg_pool2d(last, 2)])
+
+    def _places(self, x: Tensor) -> Tensor:
+        """Pictures NCHW -> their hypercolumns (N,h*w,C)."""
+        return columns(layers(self.encoder, x), x.shape[2:]).flatten(2).mT.float()
+
+    def _turned(self, x: Tensor) -> Tensor:
+        """Those of all four quarter turns; in training of none, which takes a quarter of the time
+        and gives a style back to itself."""
+        turns = 1 if self.training else 4
+        return torch.cat([self._places(x.rot90(turn, (2, 3))) for turn in range(turns)], 1)
+
+
+@in_float32
+@torch.no_grad()
+def matched(seen: Tensor, keys: Tensor) -> Tensor:
+    """Places (N,P,C) and directions (1 or N,M,C) -> for each the index (N,P) of the nearest."""
+    pairs = zip(seen, keys.expand(len(seen), -1, -1), strict=True)
+    return torch.stack([nearest(directions(x), key) for x, key in pairs])
+
+
+def taken(rows: Tensor, found: Tensor) -> Tensor:
+    """Rows (1 or N,M,C) at indices (N,P) -> (N,P,C)."""
+    pairs = zip(rows.expand(len(found), -1, -1), found, strict=True)
+    return torch.stack([of.index_select(0, places) for of, places in pairs])
+
+
+def drawn(places: Tensor) -> Tensor:
+    """At most PLACES of (N,M,C), the same ones every time."""
+    count = places.shape[1]
+    if count <= PLACES:
+        return places
+    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(SEED))[:PLACES]
+    return places[:, chosen.to(places.device)]
+
+
+def build(width: float = 0.25, hidden: int = 96, recolor: bool = False) -> NNSTD:
+    """A fresh model. `recolor`: as in decoder.py."""
+    return NNSTD(width, hidden, recolor)
