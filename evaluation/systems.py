@@ -23,7 +23,7 @@ SETTING = (
     "short side, frames, seed",
 )
 """What of an evaluation's setting is told: not where files lie on this machine."""
-SYSTEMS = ["compact", "adaattn", "stya2k", "neat", "dynast", "nnst"]
+SYSTEMS = ["compact", "adaattn", "stya2k", "neat", "dynast", "nnst_d", "nnst"]
 
 
 @dataclass(frozen=True)

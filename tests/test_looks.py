@@ -19,7 +19,7 @@ import models
 from evaluation.appearance import to_pixels
 from pipeline.request import StreamOptions
 
-NAMES = ["compact", *SYSTEMS, "dynast", pytest.param("nnst", marks=pytest.mark.slow)]
+NAMES = ["compact", *SYSTEMS, "dynast", "nnst_d", pytest.param("nnst", marks=pytest.mark.slow)]
 SIZE = (40, 56)
 
 

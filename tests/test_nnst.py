@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import models
-from models import import_published, matching, nnst, oklab
+from models import import_published, matching, nnst, oklab, pyramid
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -53,8 +53,8 @@ def test_gathering_has_the_gradient_of_the_whole_map() -> None:
 @pytest.mark.parametrize("size", [(256, 256), (37, 91), (5, 300), (1, 1)])
 def test_a_pyramid_holds_its_picture(size: tuple[int, int]) -> None:
     picture = drawn(1, 3, *size)
-    levels = nnst.split(picture, 8)
-    assert torch.allclose(nnst.join(levels), picture, atol=1e-12)
+    levels = pyramid.split(picture, 8)
+    assert torch.allclose(pyramid.join(levels), picture, atol=1e-12)
     for fine, coarse in pairwise(levels):
         assert [max(1, n // 2) for n in fine.shape[2:]] == list(coarse.shape[2:])
 
@@ -62,7 +62,7 @@ def test_a_pyramid_holds_its_picture(size: tuple[int, int]) -> None:
 def test_a_level_is_what_a_halving_loses() -> None:
     picture = drawn(1, 1, 8, 8)
     small = picture.reshape(1, 1, 4, 2, 4, 2).mean((3, 5))  # halved bilinearly: means of 2 x 2
-    finest, rest = nnst.split(picture, 2)
+    finest, rest = pyramid.split(picture, 2)
     assert torch.allclose(rest, small)
     inner = (9 * small[0, 0, 0, 0] + 3 * small[0, 0, 0, 1] + 3 * small[0, 0, 1, 0]) / 16
     inner += small[0, 0, 1, 1] / 16

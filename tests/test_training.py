@@ -24,6 +24,7 @@ from skimage import data
 from torch.nn import functional as F
 
 import models
+from models.pyramid import split
 from models.vgg import Encoder, mean_variance_norm, stacked_key
 from pipeline.options import build, read_yaml
 from training import clips, contrast, critics
@@ -31,7 +32,7 @@ from training.command import command
 from training.data import Pictures, read
 from training.loop import schedule
 from training.loss_network import CONVS, load_loss_network
-from training.losses import nearest_loss
+from training.losses import nearest_loss, pyramid_loss
 from training.options import SHALLOW_TO_DEEP, DistilOptions, RunOptions, TrainingOptions
 from training.precision import dtype
 from training.similarity import similarity_loss
@@ -148,6 +149,7 @@ def test_a_killed_run_ends_with_the_weights_of_a_calm_one(material: Path, tmp_pa
             *("style", "content", "identity", "recovery", "style_contrast", "content_contrast"),
             *("domain", "simple", "complex", "critics", "range"),
         }),
+        ("train_nnst_d", ["--side", 64], {"pyramid", "cycle", "patches", "critics", "range"}),
         ("train_ours", ["--model", "dynast", "--side", 64], {
             *("content", "style", "covariance", "nearest", "local"),
             *("identity", "consistency", "range"),
@@ -169,7 +171,7 @@ def test_the_configs_train_their_systems(
     assert code == 0, said
     assert terms(said).keys() == expected
     trained = models.load(tmp_path / "weights.safetensors")
-    assert type(trained).__name__ in ("Transfer", "NeAT", "DynaST")
+    assert type(trained).__name__ in ("Transfer", "NeAT", "DynaST", "NNSTD")
 
 
 def test_fine_tuning_needs_only_clips_and_styles(
@@ -326,6 +328,7 @@ def test_the_published_weights_are_in_the_configs() -> None:
         (["--frozen", "head"], "no part 'head'"),
         (["--clips", "x", "--content", "y"], "only with --similarity-weight"),
         (["--style-contrast-weight", 1, "--batch", 1], "--batch 1: contrastive terms compare"),
+        (["--cycle-weight", 1], "--cycle-weight is for nnst_d"),
         (["--precision", "int4"], "none of auto, float32, bfloat16"),
     ],
 )
@@ -429,6 +432,15 @@ def test_a2k_target_of_one_patch_is_both_attentions_in_it() -> None:
     assert torch.allclose(target, expected, atol=1e-4)
 
 
+def test_every_level_of_a_pyramid_counts_as_much() -> None:
+    a, b = (torch.rand(2, 3, 40, 24, generator=torch.Generator().manual_seed(i)) for i in range(2))
+    apart = [(x - y).abs().mean() for x, y in zip(split(a, 4), split(b, 4), strict=True)]
+    assert len(apart) == 4
+    assert pyramid_loss(a, b).item() == pytest.approx(sum(apart).item(), rel=1e-5)
+    shade = torch.full_like(a, 0.2)  # has no detail
+    assert pyramid_loss(a, a + shade).item() == pytest.approx(0.2, rel=1e-4)
+
+
 def test_contrast_is_the_printed_sum() -> None:
     x = F.normalize(torch.randn(6, 5, generator=torch.Generator().manual_seed(0)), dim=1)
     shows, painted = [0, 1, 0, 1, 0, 1], [True] * 4 + [False] * 2
@@ -481,7 +493,7 @@ def test_patches_are_split_by_the_edges_of_the_photograph() -> None:
     assert torch.equal(edges[0, 0, :, 1:-1], torch.full((8, 6), 8.0))
 
 
-@pytest.mark.parametrize("terms", [["domain"], ["simple", "complex"]])
+@pytest.mark.parametrize("terms", [["domain"], ["simple", "complex"], ["patches"]])
 def test_model_and_discriminators_learn_each_their_own(terms: list[str]) -> None:
     torch.manual_seed(0)
     judges = critics.Critics(terms)
