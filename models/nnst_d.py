@@ -60,7 +60,8 @@ class NNSTD(nn.Module):
     """RGB float NCHW in [0, 1] in and out, of any size. See models/__init__.py.
 
     The encoder is frozen. `hidden`: channels of the branches, the paper's 256 for hypercolumns a
-    third as long. `recolor`: as in decoder.py.
+    third as long. `recolor`: the style's mean and covariance of colours at the end, which no
+    training sees.
     """
 
     min_side = 1
@@ -94,10 +95,14 @@ class NNSTD(nn.Module):
 
     def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
         """Frames NCHW in [0, 1], a code (batch 1 or N), strength 0 to 1.5 -> frames, clamped."""
-        return self.paint(frames, code, strength).clamp(0, 1)
+        painted = self.paint(frames, code, strength)
+        if self.recolor:
+            painted = painted + strength * (recolor(painted, painted, code) - painted)
+        return painted.clamp(0, 1)
 
     def paint(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
-        """As forward, not clamped: training needs the gradient beyond the range.
+        """As forward, not clamped, and in the decoder's own colours: it learns to draw with those
+        of the hypercolumns, and what `recolor` adds comes after it.
 
         Strength goes from the photograph's own hypercolumns to those of the style, and beyond.
         """
@@ -116,10 +121,7 @@ class NNSTD(nn.Module):
             styled = styled + style["share"][:, None, None] * taken(style["value"], places)
         given = own + strength * (styled - own)
         h, w = frames.shape[2:]
-        painted = self._decode(given, x)[:, :, :h, :w]
-        if self.recolor:
-            painted = painted + strength * (recolor(painted, painted, code) - painted)
-        return painted, found
+        return self._decode(given, x)[:, :, :h, :w], found
 
     def cycle(self, painted: Tensor, code: Code, found: list[Tensor]) -> Tensor:
         """Mean of 1 - cos between the hypercolumns that were taken of a style for these paintings
@@ -170,5 +172,5 @@ def drawn(places: Tensor) -> Tensor:
 
 
 def build(width: float = 0.25, hidden: int = 96, recolor: bool = False) -> NNSTD:
-    """A fresh model. `recolor`: as in decoder.py."""
+    """A fresh model: see NNSTD."""
     return NNSTD(width, hidden, recolor)
