@@ -235,7 +235,8 @@ def attend(query: Tensor, pruning: Tensor, style: Code, near: Tensor | None) -> 
     q, p = (t.flatten(2).mT.float() for t in (query, pruning))
     about = {name: style[name].flatten(2).mT.float() for name in ("key", "prune", "value")}
     about["picture"] = style["picture"].flatten(2).mT.float()
-    about = {name: t.expand(b, -1, -1) for name, t in about.items()}
+    # Rows that lie in one piece are gathered several times faster.
+    about = {name: t.expand(b, -1, -1).contiguous() for name, t in about.items()}
     width = about["key"].shape[1] if near is None else near.shape[2]
     rows = max(1, LINKS // (b * width))
     found = [
