@@ -274,6 +274,23 @@ def test_two_workers_train_one_model(material: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
+def test_two_workers_train_what_learns_beside_a_model_too(material: Path, tmp_path: Path) -> None:
+    """Discriminators and heads of neat, with two batches a step, as its config says."""
+    out = tmp_path / "out"
+    done = run(*narrow("neat", material, out, 3, "--workers", 2, "--rate", 0.01, "--warmup", 1))
+    assert done.returncode == 0, done.stderr
+    assert "step 3/3" in done.stdout
+    assert terms(done.stdout).keys() >= {"critics", "style_contrast", "content_contrast", "domain"}
+    kept = torch.load(out / "checkpoint.pt", weights_only=True)
+    assert {name.split(".")[0] for name in kept["beside"]} == {"critics", "heads"}
+    moments = [s["exp_avg"].abs().max() for s in kept["optimiser"]["state"].values()]
+    assert len(moments) > len(kept["beside"])
+    assert min(moments) > 0  # every parameter has learnt
+    models.load(out / "weights.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_workers_refuse_in_one_line(material: Path, tmp_path: Path) -> None:
     done = run(*compact(material, tmp_path, 3, "--workers", 2, "--model", "none"))
     assert done.returncode == 2
