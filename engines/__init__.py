@@ -62,6 +62,16 @@ class MatchingEngine(Engine, Protocol):
         ...
 
 
+class StillEngine(Engine, Protocol):
+    """An engine whose model takes more pains with a picture that stands alone (nnst_d in torch)."""
+
+    paints_stills: bool
+
+    def still(self, frames: Frames, code: Any, strength: float, keep_color: bool) -> Frames:
+        """As the engine itself paints frames of a film, but better. Where `paints_stills`."""
+        ...
+
+
 class PatientEngine(Engine, Protocol):
     """An engine whose model paints by optimisation (models.optimises): it takes minutes a frame,
     and says how far it is."""

@@ -1,5 +1,6 @@
 """Runs a model in eager PyTorch on a CPU, a CUDA GPU or Apple's MPS."""
 
+from collections.abc import Callable
 from threading import current_thread, main_thread
 
 import numpy as np
@@ -13,6 +14,7 @@ from models import mixing, styles
 LUMA = (0.299, 0.587, 0.114)
 
 Code = dict[str, Tensor]
+Paint = Callable[[Tensor, Code, float], Tensor]
 
 
 class TorchEngine:
@@ -27,6 +29,7 @@ class TorchEngine:
         self.device = pick_device(device)
         self.model = models.load(model).to(self.device, memory_format=torch.channels_last)
         self.shows_matches = hasattr(self.model, "matches")
+        self.paints_stills = hasattr(self.model, "still")
         self.batch = 1 if self.device.type == "cpu" else 8
         self.fingerprint = f"{model} torch {torch.__version__} {self.device} float32"
 
@@ -48,17 +51,27 @@ class TorchEngine:
     @torch.inference_mode()
     def __call__(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
         """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness."""
-        content = self._load(frames)
-        painted = self.model(content, code, strength)
-        if keep_color:
-            painted = content + luma(painted) - luma(content)
-        return self._pixels(painted)
+        return self._painted(self.model, frames, code, strength, keep_color)
+
+    @torch.inference_mode()
+    def still(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
+        """As of a StillEngine."""
+        return self._painted(self.model.still, frames, code, strength, keep_color)
 
     @torch.inference_mode()
     def matches(self, frames: Frames, code: Code, strength: float) -> list[Frames]:
         """As of a MatchingEngine."""
         found = self.model.matches(self._load(frames), code, strength)
         return [self._pixels(picture) for picture in found]
+
+    def _painted(
+        self, paint: Paint, frames: Frames, code: Code, strength: float, keep_color: bool
+    ) -> Frames:
+        content = self._load(frames)
+        painted = paint(content, code, strength)
+        if keep_color:
+            painted = content + luma(painted) - luma(content)
+        return self._pixels(painted)
 
     def _load(self, frames: Frames) -> Tensor:
         x = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)

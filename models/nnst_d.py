@@ -2,8 +2,8 @@
 
 Every hypercolumn of the photograph is replaced by the nearest one of the style, turned four ways,
 and a decoder draws the picture that has these: four branches, each a level of a Laplacian pyramid.
-Frames of videos take one pass each at their own size, with nothing fed back. No code of it was
-released: docs/nnst.md says what differs from the paper.
+Frames of videos take one pass each at their own size, with nothing fed back; pictures that stand
+alone may go from coarse to fine. No code of it was released: docs/nnst.md says what differs.
 """
 
 from itertools import pairwise
@@ -16,9 +16,10 @@ from models.attention import in_float32
 from models.color import recolor, second_moments
 from models.hypercolumns import COLUMN_PX, columns, layers
 from models.matching import directions, nearest, unit
-from models.mixing import parts
+from models.mixing import parts, select
+from models.nnst import scales_of
 from models.padding import pad
-from models.pyramid import join
+from models.pyramid import halved, join, resized
 from models.styles import Code
 from models.vgg import COUNTS, Encoder, convolve, start, widths
 
@@ -35,6 +36,7 @@ MULTIPLE = 8
 PLACES = 4096
 """Of a style at most, drawn evenly from all turns; the paper keeps all."""
 SEED = 0
+ROUNDS = 5
 
 
 class Branch(nn.Module):
@@ -81,8 +83,8 @@ class NNSTD(nn.Module):
 
     def encode_style(self, pictures: Tensor) -> Code:
         """Style pictures NCHW in [0, 1] -> code: the directions of the hypercolumns of PLACES
-        places, and what the decoder is given of each. None is the sum of others: mixed styles are
-        matched each on its own, and what is found is averaged."""
+        places, what the decoder is given of each, and the pictures, for `still`. None is the sum of
+        others: mixed styles are matched each on its own, and what is found is averaged."""
         with torch.no_grad():
             places = self._turned(pad(pictures, MULTIPLE))
             centre = places.mean(1)
@@ -91,6 +93,7 @@ class NNSTD(nn.Module):
             "style.key": torch.stack([unit(x - c) for x, c in zip(chosen, centre, strict=True)]),
             "style.centre": centre,
             "style.value": self.enter(chosen).float().contiguous(),
+            "style.picture": pictures.contiguous(),
             "style.share": pictures.new_ones(len(pictures)),
         }
         if self.recolor:
@@ -99,10 +102,26 @@ class NNSTD(nn.Module):
 
     def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
         """Frames NCHW in [0, 1], a code (batch 1 or N), strength 0 to 1.5 -> frames, clamped."""
-        painted = self.paint(frames, code, strength)
-        if self.recolor:
-            painted = painted + strength * (recolor(painted, painted, code) - painted)
-        return painted.clamp(0, 1)
+        return self._finished(self.paint(frames, code, strength), code, strength)
+
+    def still(self, frames: Tensor, code: Code, strength: float = 1.0) -> Tensor:
+        """As forward, of pictures that stand alone: coarse to fine, each scale begun with what came
+        of the one before, and the finest fed back ROUNDS times (sections 3.2 and 3.6).
+
+        The share of what was painted in what is matched next, the paper's alpha, is a quarter of
+        strength squared: its default of 1/4 at 1.
+        """
+        photographs = halved(frames, scales_of(frames))
+        alpha, painted = strength**2 / 4, photographs[-1]
+        for level in reversed(range(len(photographs))):
+            photograph = photographs[level]
+            begun = resized(painted, photograph.shape[2:])
+            source = photograph + alpha * (begun - photograph)
+            painted = self.paint(source, self._coarser(code, level), strength).clamp(0, 1)
+        for _ in range(ROUNDS):
+            source = frames + min(1.0, strength) * (painted - frames)
+            painted = self.paint(source, code, strength).clamp(0, 1)
+        return self._finished(painted, code, strength)
 
     def paint(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
         """As forward, not clamped, and in the decoder's own colours: it learns to draw with those
@@ -133,6 +152,23 @@ class NNSTD(nn.Module):
         (style,), (places,) = parts(code, "style"), found
         has = self._places(pad(painted, MULTIPLE)) - style["centre"][:, None]
         return 1 - (F.normalize(has, dim=2) * taken(style["key"], places)).sum(2).mean()
+
+    def _finished(self, painted: Tensor, code: Code, strength: float | Tensor) -> Tensor:
+        """In the colours of the style, where they are asked for; clamped."""
+        if self.recolor:
+            painted = painted + strength * (recolor(painted, painted, code) - painted)
+        return painted.clamp(0, 1)
+
+    def _coarser(self, code: Code, level: int) -> Code:
+        """The code of styles whose pictures are halved so often."""
+        if not level:
+            return code
+        coarse: Code = {}
+        for i, style in enumerate(parts(code, "style")):
+            own = select(self.encode_style(halved(style["picture"], level + 1)[-1]), "style")
+            own["share"] = style["share"]
+            coarse |= {f"style@{i}.{name}": tensor for name, tensor in own.items()}
+        return coarse
 
     def _decode(self, given: Tensor, like: Tensor) -> Tensor:
         """What the decoder is given of every place (N,h*w,C) -> pictures of the size of `like`."""

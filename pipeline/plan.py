@@ -103,7 +103,8 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         if look.film is not None:
             check_film(options, info)
             look = replace(look, film=Film(source, source_options, options.keyframes or ()))
-        sink_options = replace(sink_options, single=info.frames == 1)
+        look = replace(look, alone=info.frames == 1)
+        sink_options = replace(sink_options, single=look.alone)
         for output in outputs:
             prepare(output, sink_options, source)
         notices = [s.notice for s in styles if s.notice]

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from safetensors import SafetensorError
 
-from engines import Arrays, Frames, MatchingEngine, check_code, load_engine
+from engines import Arrays, Frames, MatchingEngine, StillEngine, check_code, load_engine
 from models import DETAIL
 from pipeline.control import Change
 from pipeline.errors import EngineError, StreamError
@@ -62,6 +62,8 @@ class Look:
     """Of a model that has them: dynast."""
     sharing: int = 1
     """Stylizers on one machine."""
+    alone: bool = False
+    """The input is a single picture."""
 
     @property
     def threads_each(self) -> int:
@@ -219,7 +221,10 @@ class Stylizer(Stage):
             self._mixes[shares] = self._engine.mix(self._codes[: len(shares)], list(shares))
         look = self._look
         code = self._mixes[shares]
-        painted = self._engine(frames, code, look.strength, look.keep_color)
+        paint: Callable[..., Frames] = self._engine
+        if look.alone and getattr(self._engine, "paints_stills", False):
+            paint = cast(StillEngine, self._engine).still
+        painted = paint(frames, code, look.strength, look.keep_color)
         if look.show_matches:
             moved = cast(MatchingEngine, self._engine).matches(frames, code, look.strength)
             return tiled([*moved, painted])

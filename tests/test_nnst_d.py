@@ -1,19 +1,35 @@
 """NNST-D against plain formulas, and what its codes promise."""
 
+from contextlib import closing
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from safetensors.torch import save_file
 from test_nnst import distances
 from test_vgg import picture, scramble
 from torch import Tensor
 from torch.nn import functional as F
 
 import models
+from evaluation.appearance import to_pixels
 from models import nnst_d
 from models.color import second_moments
 from models.hypercolumns import columns, layers
 from models.mixing import mix
 from models.nnst_d import NNSTD
 from models.pyramid import resized
+from pipeline.look import make_look
+from pipeline.plan import planned
+from pipeline.pool import FramePool
+from pipeline.queues import Ticket
+from pipeline.request import StreamOptions
+from pipeline.style import read_style
+from pipeline.stylizer import Stylizer
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +160,55 @@ def test_what_comes_after_the_encoder_learns(model: NNSTD) -> None:
         assert (p.grad is None) == name.startswith("encoder."), name
         assert p.grad is None or p.grad.isfinite().all(), name
     model.requires_grad_(False)
+
+
+def test_a_picture_that_stands_alone_is_fed_back(
+    model: NNSTD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, code = picture(1, 24, 30), model.encode_style(picture(2, 40, 32))  # one scale
+    once = model(photo, code)
+    twice = model(photo + (once - photo), code)
+    for rounds, wanted in enumerate((once, twice)):
+        monkeypatch.setattr(nnst_d, "ROUNDS", rounds)
+        assert torch.allclose(model.still(photo, code), wanted, atol=1e-4)
+    assert torch.allclose(model.still(photo, code, 0.0), model(photo, code, 0.0), atol=1e-6)
+
+
+def test_scales_begin_with_what_came_of_the_one_before(
+    model: NNSTD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nnst_d, "ROUNDS", 0)
+    photo, style = picture(1, 40, 32), picture(2, 40, 48)  # two scales
+    small_photo, small_style = (resized(x, [n // 2 for n in x.shape[2:]]) for x in (photo, style))
+    code = model.encode_style(style)
+    small = model(small_photo, model.encode_style(small_style))
+    source = 0.75 * photo + 0.25 * resized(small, photo.shape[2:])
+    assert torch.allclose(model.still(photo, code), model(source, code), atol=1e-4)
+    mixed = model.still(photo, mix([code, model.encode_style(picture(3, 40, 48))], [3, 1]))
+    assert (mixed - model.still(photo, code)).abs().max() > 1e-3
+
+
+def test_only_an_input_of_one_picture_stands_alone(tmp_path: Path) -> None:
+    for name, count in (("one", 1), ("two", 2)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            Image.new("RGB", (48, 40)).save(tmp_path / name / f"{i}.png")
+    Image.fromarray(to_pixels(picture(2, 40, 48))).save(tmp_path / "a.png")
+    state = models.build("nnst_d", width=0.0625).state_dict()
+    about = {"model": "nnst_d", "model_options": '{"width": 0.0625}'}
+    save_file(state, tmp_path / "nnst_d.safetensors", about)
+    weights, style = str(tmp_path / "nnst_d.safetensors"), str(tmp_path / "a.png")
+    options = StreamOptions(style=[style], model=weights, output=[str(tmp_path / "out") + "/"])
+    for name, alone in (("one", True), ("two", False)):
+        with planned(str(tmp_path / name), options) as plan:
+            assert plan.look.alone == alone
+    look = make_look(options, [read_style(style, weights)])
+    seen = []
+    for alone in (False, True):
+        with closing(FramePool.create(2, 40, 48)) as pool:
+            stylizer = Stylizer(pool.handle, replace(look, alone=alone))
+            stylizer.open()
+            pool[0][:] = to_pixels(picture(1, 40, 48))
+            stylizer.stylize([Ticket(0, 0, Fraction(1, 25), 0)], [1])
+            seen.append(pool[1].copy())
+    assert not np.array_equal(*seen)
