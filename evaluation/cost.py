@@ -25,7 +25,7 @@ def cost(model: str, side: int) -> tuple[float, float]:
         return pool.apply(measured, (model, side))
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: nnst paints by gradients
 def measured(model: str, side: int) -> tuple[float, float]:
     """`cost`, in this process."""
     network: Any = models.load(model)

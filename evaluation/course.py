@@ -25,7 +25,7 @@ SHEETS = 6
 """Scenes that the page shows."""
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: nnst paints by gradients
 def run(options: EvaluationOptions) -> Findings:
     """Judge all models on the same material; when no report is wanted, by VGG-19 alone."""
     vgg, lpips = load_vgg(options.vgg), load_lpips(options)
