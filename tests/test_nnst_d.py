@@ -39,7 +39,8 @@ def model() -> NNSTD:
 
 def places(model: NNSTD, x: Tensor) -> Tensor:
     """Roots of the hypercolumns of a picture (1,3,H,W) -> (P,C)."""
-    return (columns(layers(model.encoder, x), x.shape[2:])[0].flatten(1).mT + 0.01).sqrt()
+    seen = columns(layers(model.encoder, x), x.shape[2:])
+    return (seen[0].flatten(1).mT + 0.01).sqrt()
 
 
 def plain_decoder(model: NNSTD, given: Tensor) -> Tensor:
