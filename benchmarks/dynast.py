@@ -51,7 +51,7 @@ def one(form: str, side: int) -> tuple[float, float]:
     model(small, model.encode_style(small))
     work = partial(model, picture, model.encode_style(picture))
     if form == "sparse":
-        return added(work), seconds(work, 1)
+        return added(work), seconds(work)
     with patch("models.dynast.attend", dense):
         return added(work), seconds(work, 1)
 
