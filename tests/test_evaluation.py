@@ -17,6 +17,7 @@ import models
 from evaluation import contact, course, motion, systems
 from evaluation.__main__ import main
 from evaluation.appearance import chamfer, ssim, to_pixels
+from evaluation.cost import measured
 from evaluation.flow import filmed
 from evaluation.lpips import CHANNELS, Lpips
 from evaluation.material import matched
@@ -337,6 +338,19 @@ def test_systems_side_by_side(
     assert "- left out, without weights yet: adaattn\n" in text
     sheet = cv2.imread(str(tmp_path / "systems.jpg"))
     assert len(sheet) == round(4 * (64 + contact.GAP_PX) * contact.SHOWN)
+
+
+@pytest.mark.slow
+def test_what_paints_by_gradients_is_judged_too(
+    material: Path, weights: Path, tmp_path: Path
+) -> None:
+    few = ["--model", "nnst", "--pairs", 1, "--clip-pairs", 1, "--frames", 3]
+    assert command(material, weights, *few, "-o", tmp_path) == 0
+    rows = csv.DictReader((tmp_path / "table.csv").read_text().splitlines())
+    table = {row["figure"]: row["nnst"] for row in rows}
+    assert 0 < float(table["style ratio"]) < 1
+    assert table["warping error, exact flow, 1 frame"] == "not available"
+    assert min(measured("nnst", 32)) > 0
 
 
 def test_a_sheet_has_the_same_pictures_in_a_row_for_each_model() -> None:
