@@ -28,10 +28,10 @@ ZOOMS = (4, 2, 1, 1)
 """How much larger than the hypercolumns' each branch's level is; the last one's is then halved."""
 DEPTH = 5
 SLOPE = 0.2
-FLOOR = 0.01
-"""Added to activations before their roots are taken. The encoder's have a mean of 1 each: so the
-squares of the roots have, and channels that are rarely active, but then a thousand times as much,
-do not decide all matches by themselves."""
+FLOOR, MOST = 0.01, 25.0
+"""Added to activations, and the most that then counts of one."""
+MIDDLE = 0.4
+"""Taken off the roots of activations, which is about their mean."""
 MULTIPLE = 8
 PLACES = 4096
 """Of a style at most, drawn evenly from all turns; the paper keeps all."""
@@ -180,9 +180,14 @@ class NNSTD(nn.Module):
         return join([*finer, F.avg_pool2d(last, 2)])
 
     def _places(self, x: Tensor) -> Tensor:
-        """Pictures NCHW -> their hypercolumns (N,h*w,C), as roots."""
-        seen = columns(layers(self.encoder, x), x.shape[2:]).flatten(2).mT
-        return (seen.float() + FLOOR).sqrt()
+        """Pictures NCHW -> their hypercolumns (N,h*w,C), as centred roots of activations.
+
+        The encoder's have a mean of 1 in every channel, so the roots have a mean square of 1:
+        channels that are rarely active, but then a thousand times as much, do not decide all
+        matches by themselves.
+        """
+        seen = columns(layers(self.encoder, x), x.shape[2:]).flatten(2).mT.float()
+        return (seen + FLOOR).clamp_max(MOST).sqrt() - MIDDLE
 
     def _turned(self, x: Tensor) -> Tensor:
         """Those of all four quarter turns; in training of none, which takes a quarter of the time

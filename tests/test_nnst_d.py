@@ -40,7 +40,7 @@ def model() -> NNSTD:
 def places(model: NNSTD, x: Tensor) -> Tensor:
     """Roots of the hypercolumns of a picture (1,3,H,W) -> (P,C)."""
     seen = columns(layers(model.encoder, x), x.shape[2:])
-    return (seen[0].flatten(1).mT + 0.01).sqrt()
+    return (seen[0].flatten(1).mT + 0.01).clamp_max(25).sqrt() - 0.4
 
 
 def plain_decoder(model: NNSTD, given: Tensor) -> Tensor:
