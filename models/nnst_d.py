@@ -78,7 +78,8 @@ class NNSTD(nn.Module):
         super().__init__()
         self.encoder = Encoder(BLOCKS + 1, width).requires_grad_(False)
         counted = zip(COUNTS[:BLOCKS], widths(width), strict=False)
-        self.enter = nn.Linear(sum(count * channels for count, channels in counted), hidden)
+        self.layers = [channels for count, channels in counted for _ in range(count)]
+        self.enter = nn.Linear(sum(self.layers), hidden)
         self.branches = nn.ModuleList(Branch(hidden, hidden, zoom) for zoom in ZOOMS)
         self.recolor = recolor
         nn.init.constant_(self.branches[-1].straight.bias, 0.5)  # begins at mid-grey
@@ -120,9 +121,13 @@ class NNSTD(nn.Module):
             begun = resized(painted, photograph.shape[2:])
             source = photograph + alpha * (begun - photograph)
             painted = self.paint(source, self._coarser(code, level), strength).clamp(0, 1)
+        styles = parts(code, "style")
+        sheets = [drawn(self._turned(pad(style["picture"], MULTIPLE))) for style in styles]
         for _ in range(ROUNDS):
             source = frames + min(1.0, strength) * (painted - frames)
-            painted = self.paint(source, code, strength).clamp(0, 1)
+            seen = self._places(pad(source, MULTIPLE))
+            found = [self.enter(self._parted(seen, sheet)) for sheet in sheets]
+            painted = self._drawn(source, seen, styles, found, strength).clamp(0, 1)
         return self._finished(painted, code, strength)
 
     def paint(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
@@ -137,16 +142,11 @@ class NNSTD(nn.Module):
         self, frames: Tensor, code: Code, strength: float | Tensor = 1.0
     ) -> tuple[Tensor, list[Tensor]]:
         """As paint, and for each style in the code the places (N,P) that were taken of it."""
-        x = pad(frames, MULTIPLE)
-        seen = self._places(x)
+        seen = self._places(pad(frames, MULTIPLE))
         styles = parts(code, "style")
-        found = [matched(seen, style["key"]) for style in styles]
-        own, styled = self.enter(seen), 0.0
-        for style, places in zip(styles, found, strict=True):
-            styled = styled + style["share"][:, None, None] * taken(style["value"], places)
-        given = own + strength * (styled - own)
-        h, w = frames.shape[2:]
-        return self._decode(given, x)[:, :, :h, :w], found
+        places = [matched(seen, style["key"]) for style in styles]
+        found = [taken(style["value"], of) for style, of in zip(styles, places, strict=True)]
+        return self._drawn(frames, seen, styles, found, strength), places
 
     def cycle(self, painted: Tensor, code: Code, found: list[Tensor]) -> Tensor:
         """Mean of 1 - cos between the hypercolumns that were taken of a style for these paintings
@@ -172,12 +172,31 @@ class NNSTD(nn.Module):
             coarse |= {f"style@{i}.{name}": tensor for name, tensor in own.items()}
         return coarse
 
-    def _decode(self, given: Tensor, like: Tensor) -> Tensor:
-        """What the decoder is given of every place (N,h*w,C) -> pictures of the size of `like`."""
-        h, w = (side // COLUMN_PX for side in like.shape[2:])
-        x = torch.unflatten(given.mT, 2, (h, w))
+    def _parted(self, seen: Tensor, sheet: Tensor) -> Tensor:
+        """Hypercolumns (N,P,C) and those of a style (1 or N,M,C) -> (N,P,C): of every layer by
+        itself the nearest ("feature splitting", section 3.2)."""
+        pairs = zip(*(torch.split(t, self.layers, 2) for t in (seen, sheet)), strict=True)
+        return torch.cat(
+            [taken(of, matched(x, torch.stack([directions(s) for s in of]))) for x, of in pairs], 2
+        )
+
+    def _drawn(
+        self,
+        frames: Tensor,
+        seen: Tensor,
+        styles: list[Code],
+        found: list[Tensor],
+        strength: float | Tensor,
+    ) -> Tensor:
+        """What the decoder makes of what frames show and what was found for it in each style."""
+        own, styled = self.enter(seen), 0.0
+        for style, given in zip(styles, found, strict=True):
+            styled = styled + style["share"][:, None, None] * given
+        h, w = frames.shape[2:]
+        size = [-(-side // MULTIPLE) * MULTIPLE // COLUMN_PX for side in (h, w)]
+        x = torch.unflatten((own + strength * (styled - own)).mT, 2, size)
         *finer, last = (branch(x) for branch in self.branches)
-        return join([*finer, F.avg_pool2d(last, 2)])
+        return join([*finer, F.avg_pool2d(last, 2)])[:, :, :h, :w]
 
     def _places(self, x: Tensor) -> Tensor:
         """Pictures NCHW -> their hypercolumns (N,h*w,C), as centred roots of activations.
