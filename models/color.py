@@ -50,3 +50,14 @@ def recolor(x: Tensor, content: Tensor, code: dict[str, Tensor]) -> Tensor:
     transport = inverse @ middle @ inverse
     flat = transport @ (x.float().flatten(2) - mean[..., None]) + target[..., None]
     return flat.view_as(x).to(x.dtype)
+
+
+def palette(pictures: Tensor) -> dict[str, Tensor]:
+    """What `recolor` and `in_palette` want of style pictures NCHW in a code."""
+    mean, square = second_moments(pictures)
+    return {"color.mean": mean, "color.square": square}
+
+
+def in_palette(painted: Tensor, code: dict[str, Tensor], strength: float | Tensor) -> Tensor:
+    """A painting NCHW, moved by `strength` to the style's mean colour and covariance."""
+    return painted + strength * (recolor(painted, painted, code) - painted)

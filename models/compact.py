@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models import attention
-from models.color import recolor, second_moments
+from models.color import palette, recolor
 from models.mixing import select
 from models.padding import pad
 
@@ -237,8 +237,7 @@ class Compact(nn.Module):
     def encode_style(self, picture: Tensor) -> dict[str, Tensor]:
         """Style pictures NCHW in [0, 1] -> code of plain named float32 tensors, batch first."""
         features = self.encoder(pad(picture, MULTIPLE, LEAST))
-        mean, square = second_moments(picture)
-        code = {"color.mean": mean, "color.square": square}
+        code = palette(picture)
         code |= {f"moments.{name}": t for name, t in moments(features).items()}
         keys = stack_keys([normalise(f) for f in features[1:]])
         for i, level in enumerate(self.attention):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.color import recolor, second_moments
+from models.color import in_palette, palette
 from models.mixing import parts
 from models.padding import pad
 from models.styles import Code
@@ -95,7 +95,7 @@ class Transfer(nn.Module):
             # In plain memory order: files of codes are written as the bytes lie.
             code |= {f"level{level}.{name}": t.contiguous() for name, t in summary.items()}
         if self.recolor:
-            code["color.mean"], code["color.square"] = second_moments(pictures)
+            code |= palette(pictures)
         return code
 
     def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
@@ -113,7 +113,7 @@ class Transfer(nn.Module):
         h, w = frames.shape[2:]
         painted: Tensor = self.decoder(*levels)[:, :, :h, :w]
         if self.recolor:
-            painted = painted + strength * (recolor(painted, painted, code) - painted)
+            painted = in_palette(painted, code, strength)
         return painted
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.attention import in_float32
-from models.color import recolor, second_moments
+from models.color import in_palette, palette
 from models.mixing import parts
 from models.padding import pad
 from models.styles import Code
@@ -161,7 +161,7 @@ class DynaST(nn.Module):
                 for name, t in summary.items():
                     code[f"style.{name}{i}{j}"] = t.float().contiguous()
         if self.recolor:
-            code["color.mean"], code["color.square"] = second_moments(pictures)
+            code |= palette(pictures)
         return code
 
     def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
@@ -181,7 +181,7 @@ class DynaST(nn.Module):
             painted.append(style["share"][:, None, None, None] * drawn)
         whole = torch.stack(painted).sum(0)
         if self.recolor:
-            whole = whole + strength * (recolor(whole, whole, code) - whole)
+            whole = in_palette(whole, code, strength)
         return whole
 
     def matches(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> list[Tensor]:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from models import DETAIL, adaattn, attention
 from models.adaattn import Kind
-from models.color import recolor, second_moments
+from models.color import in_palette, palette, recolor
 from models.decoder import Decoder, double
 from models.mixing import parts
 from models.padding import pad
@@ -131,8 +131,8 @@ class NeAT(nn.Module):
         back into the prior, 1 for all of it.
         """
         features = self._features(pictures)
-        mean, square = second_moments(pictures)
-        code = {"color.mean": mean, "color.square": square, DETAIL: 0 * mean[:, 0]}
+        code = palette(pictures)
+        code[DETAIL] = 0 * code["color.mean"][:, 0]
         for i, block in enumerate(self.blocks):
             summary = block.summarise(features)
             code |= {f"block{i}.{name}": t.contiguous() for name, t in summary.items()}
@@ -158,7 +158,7 @@ class NeAT(nn.Module):
         h, w = frames.shape[2:]
         painted: Tensor = (WEIGHT * traced + delta)[:, :, :h, :w]
         if self.recolor:
-            painted = painted + strength * (recolor(painted, painted, code) - painted)
+            painted = in_palette(painted, code, strength)
         return painted
 
     def _features(self, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.attention import in_float32
-from models.color import recolor, second_moments
+from models.color import in_palette, palette
 from models.hypercolumns import COLUMN_PX, columns, layers
 from models.matching import directions, nearest, unit
 from models.mixing import parts, select
@@ -100,7 +100,7 @@ class NNSTD(nn.Module):
             "style.share": pictures.new_ones(len(pictures)),
         }
         if self.recolor:
-            code["color.mean"], code["color.square"] = second_moments(pictures)
+            code |= palette(pictures)
         return code
 
     def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
@@ -122,7 +122,7 @@ class NNSTD(nn.Module):
             source = photograph + alpha * (begun - photograph)
             painted = self.paint(source, self._coarser(code, level), strength).clamp(0, 1)
         styles = parts(code, "style")
-        sheets = [drawn(self._turned(pad(style["picture"], MULTIPLE))) for style in styles]
+        sheets = [self._sheet(style["picture"]) for style in styles]
         for _ in range(ROUNDS):
             source = frames + min(1.0, strength) * (painted - frames)
             seen = self._places(pad(source, MULTIPLE))
@@ -158,7 +158,7 @@ class NNSTD(nn.Module):
     def _finished(self, painted: Tensor, code: Code, strength: float | Tensor) -> Tensor:
         """In the colours of the style, where they are asked for; clamped."""
         if self.recolor:
-            painted = painted + strength * (recolor(painted, painted, code) - painted)
+            painted = in_palette(painted, code, strength)
         return painted.clamp(0, 1)
 
     def _coarser(self, code: Code, level: int) -> Code:
@@ -172,13 +172,16 @@ class NNSTD(nn.Module):
             coarse |= {f"style@{i}.{name}": tensor for name, tensor in own.items()}
         return coarse
 
-    def _parted(self, seen: Tensor, sheet: Tensor) -> Tensor:
-        """Hypercolumns (N,P,C) and those of a style (1 or N,M,C) -> (N,P,C): of every layer by
-        itself the nearest ("feature splitting", section 3.2)."""
-        pairs = zip(*(torch.split(t, self.layers, 2) for t in (seen, sheet)), strict=True)
-        return torch.cat(
-            [taken(of, matched(x, torch.stack([directions(s) for s in of]))) for x, of in pairs], 2
-        )
+    def _sheet(self, pictures: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Style pictures -> of every layer by itself, places (1 or N,M,C) and their directions."""
+        parted = torch.split(drawn(self._turned(pad(pictures, MULTIPLE))), self.layers, 2)
+        return [(of, torch.stack([directions(x) for x in of])) for of in parted]
+
+    def _parted(self, seen: Tensor, sheet: list[tuple[Tensor, Tensor]]) -> Tensor:
+        """Hypercolumns (N,P,C) and a style's sheet -> (N,P,C): of every layer by itself the nearest
+        ("feature splitting", section 3.2)."""
+        pairs = zip(torch.split(seen, self.layers, 2), sheet, strict=True)
+        return torch.cat([taken(of, matched(x, keys)) for x, (of, keys) in pairs], 2)
 
     def _drawn(
         self,
