@@ -1,12 +1,14 @@
 """Network outputs to real receivers on loopback, and several outputs at a time."""
 
 import io
+import os
 import shutil
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from media import BT709, picture, video
 
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
-from pipeline.sinks import open_sink, prepare
+from pipeline.sinks import SinkOptions, _queued, open_sink, open_sinks, prepare
 
 BASE = Fraction(1, 25)
 LIVE = StreamInfo(160, 96, BASE, Fraction(25), BT709, live=True)
@@ -155,6 +157,45 @@ def test_one_dead_output_stops_no_other(paint: Run, tmp_path: Path) -> None:
     assert "256.0.0.1:1: nothing could be sent" in done.stderr
     with av.open(str(out)) as media:
         assert len(list(media.decode(video=0))) == 12
+
+
+def test_a_disk_that_hangs_holds_up_no_other_output(tmp_path: Path) -> None:
+    folder, film = tmp_path / "pictures", tmp_path / "film.mkv"
+    folder.mkdir()
+    os.mkfifo(folder / ".part-000003.png")  # to open it waits for a reader, who never comes
+    with open_sinks([f"{folder}/", str(film)], LIVE, SinkOptions()) as sink:
+        for frame in frames(20):
+            sink.write(frame)
+        with pytest.raises(SinkError, match=r"pictures/ takes nothing any more"):
+            sink.finish()
+    with av.open(str(film)) as media:
+        assert [f.pts * f.time_base for f in media.decode(video=0)] == [i * BASE for i in range(20)]
+    assert len(list(folder.glob("0*.png"))) == 3
+
+
+def test_a_disk_that_comes_back_lacks_counted_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_queued, "QUEUE_BYTES", 5 * 160 * 96 * 3)
+    folder, film = tmp_path / "pictures", tmp_path / "film.mkv"
+    folder.mkdir()
+    pipe = folder / ".part-000003.png"
+    os.mkfifo(pipe)
+    with open_sinks([f"{folder}/", str(film)], LIVE, SinkOptions(), taken=7) as sink:
+        assert sink.next_index == 7
+        for frame in frames(30):
+            sink.write(replace(frame, index=7 + frame.index))
+            if frame.index == 20:
+                with pipe.open("rb") as reader:
+                    reader.read()
+        sink.finish()
+        (said,) = sink.notices
+    kept = len(list(folder.glob("0*.png")))
+    assert kept < 30
+    assert said == f"{folder}/: {30 - kept} frames came too fast for it"
+    assert all((folder / f"{i:06d}.png").exists() for i in range(kept))
+    with av.open(str(film)) as media:
+        assert len(list(media.decode(video=0))) == 30
 
 
 def test_two_outputs_of_one_name_are_refused(paint: Run, tmp_path: Path) -> None:

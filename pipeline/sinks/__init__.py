@@ -118,8 +118,14 @@ def open_sink(text: str, info: StreamInfo, options: SinkOptions | None = None) -
 
 
 def open_sinks(texts: list[str], info: StreamInfo, options: SinkOptions, taken: int = 0) -> Sink:
-    """One sink for all that `texts` name. `taken`: where those go on that keep nothing."""
+    """One sink for all that `texts` name. `taken`: where those go on that keep nothing, and all of
+    several outputs of a live stream."""
     sinks = [open_sink(text, info, options) for text in texts]
+    if info.live and len(sinks) > 1:
+        from pipeline.sinks._queued import Queued
+
+        named = zip(sinks, texts, strict=True)
+        sinks = [Queued(sink, text) if sink.keeps else sink for sink, text in named]
     for sink in sinks:
         if not sink.keeps:
             sink.next_index = taken
