@@ -43,6 +43,11 @@ class ExportOptions:
     dynamic: bool = option(
         False, "one frame graph for any size (tensorrt: up to the largest) also with --sizes"
     )
+    style_independent: bool = option(
+        False,
+        "say that one frame graph is to serve every style; it does in any case, and a model that "
+        "cannot says so",
+    )
     pixels: str = option(
         "rgb",
         "of frames, in and out; nv12: planes as video hardware has them, BT.709, limited range "

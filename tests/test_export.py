@@ -24,7 +24,7 @@ from export import parity
 from export.__main__ import main
 
 Arrays = dict[str, np.ndarray]
-SIZES = ("--sizes", "64x48", "128x96", "--dynamic")
+SIZES = ("--style-independent", "--sizes", "64x48", "128x96", "--dynamic")
 
 
 @pytest.fixture(scope="module", params=["onnx", "openvino"])
