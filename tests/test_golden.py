@@ -63,3 +63,17 @@ def test_the_whole_command_gives_the_same_frames(
     done = paint(golden.make(name, tmp_path), *words)
     assert done.returncode == 0, done.stderr
     assert list(golden.seen(out)) == STORED[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stylizers", [1, 2, 5])
+@pytest.mark.parametrize("name", [name for name in golden.CLIPS if name != "no_frame"])
+def test_any_number_of_stylizers_gives_the_same_pictures(
+    name: str, stylizers: int, paint: Run, tmp_path: Path
+) -> None:
+    out = f"{tmp_path}/out/"
+    words = ("--model", "identity", "--stylizers", stylizers, "-o", out)
+    done = paint(golden.make(name, tmp_path), *words)
+    assert done.returncode == 0, done.stderr
+    made, stored = list(golden.seen(Path(out))), STORED[name]
+    assert [line.split()[1] for line in made] == [line.split()[1] for line in stored]
