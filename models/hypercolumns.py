@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 COLUMN_PX = 4
 """A hypercolumn stands on every fourth pixel."""
+FLOOR, MOST = 0.01, 25.0
+"""Added to activations before their roots are taken, and the most that then counts of one."""
 
 
 class Walked(Protocol):
@@ -35,3 +37,12 @@ def columns(maps: list[Tensor], size: tuple[int, int], corners: bool = False) ->
     h, w = (max(1, side // COLUMN_PX) for side in size)
     resized = [F.interpolate(m, (h, w), mode="bilinear", align_corners=corners) for m in maps]
     return torch.cat(resized, 1)
+
+
+def roots(activations: Tensor) -> Tensor:
+    """Square roots of activations of the narrow encoder, whose channels have a mean of 1.
+
+    So the roots have a mean square of 1: channels that are rarely active, but then a thousand times
+    as much, do not decide all matches by themselves.
+    """
+    return (activations + FLOOR).clamp_max(MOST).sqrt()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.hypercolumns import COLUMN_PX, columns, layers
+from models.hypercolumns import COLUMN_PX, columns, layers, roots
 from models.matching import apart, directions, nearest, pull, unit
 from models.mixing import parts
 from models.oklab import repainted
@@ -91,6 +91,7 @@ class NNST(nn.Module):
         net = Vgg16() if features == "vgg16" else Encoder(5, 0.25)
         self.encoder = net.requires_grad_(False)
         self.published = published
+        self._rooted = features == "narrow" and not published
 
     def encode_style(self, pictures: Tensor, guide: Tensor | None = None) -> Code:
         """A style picture (1,3,H,W) -> its code: its pixels, as all else depends on the size of
@@ -157,10 +158,13 @@ class NNST(nn.Module):
             pixels = halved(sheet.pixels, level + 1)[-1]
             for turn in range(4):
                 guide = None if sheet.guide is None else sheet.guide.rot90(turn, (2, 3))
-                look.append(
-                    Turned(layers(self.encoder, pixels.rot90(turn, (2, 3))), guide, sheet.share)
-                )
+                look.append(Turned(self._layers(pixels.rot90(turn, (2, 3))), guide, sheet.share))
         return look
+
+    def _layers(self, pictures: Tensor) -> Maps:
+        """What the feature network sees, as it is compared."""
+        maps = layers(self.encoder, pictures)
+        return [roots(m) for m in maps] if self._rooted else maps
 
     def _columns(self, maps: Maps, size: tuple[int, int]) -> Tensor:
         """Maps of a picture of that (height, width) -> hypercolumns (N,C), N = H/4 * W/4."""
@@ -171,7 +175,7 @@ class NNST(nn.Module):
     @torch.no_grad()
     def _target(self, source: Tensor, look: "list[Turned]", guide: Tensor | None) -> Tensor:
         """(1,3,H,W) -> for each hypercolumn the nearest one of the style (N,C), of length 1."""
-        query = self._columns(layers(self.encoder, source), source.shape[2:])
+        query = self._columns(self._layers(source), source.shape[2:])
         sizes = [t.maps[0].shape[2:] for t in look]
         keys = [self._columns(t.maps, size) for t, size in zip(look, sizes, strict=True)]
         style = torch.cat([drawn(k, t.share) for k, t in zip(keys, look, strict=True)])
@@ -195,9 +199,7 @@ class NNST(nn.Module):
         """The loss of the main pass (eq. 8): mean of 1 - cos between hypercolumns and targets."""
 
         def loss(picture: Tensor) -> Tensor:
-            return apart(
-                unit(self._columns(layers(self.encoder, picture), picture.shape[2:])), target
-            )
+            return apart(unit(self._columns(self._layers(picture), picture.shape[2:])), target)
 
         return loss
 
@@ -209,7 +211,7 @@ class NNST(nn.Module):
         def loss(picture: Tensor) -> Tensor:
             total = picture.new_zeros(())
             earlier = None
-            for layer, current in enumerate(layers(self.encoder, picture)):
+            for layer, current in enumerate(self._layers(picture)):
                 grid = Grid.on(current, dice, self.published)
                 style = torch.cat([drawn(rows(grid(t.maps[layer])), t.share) for t in look])
                 guides = None

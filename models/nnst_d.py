@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from models.attention import in_float32
 from models.color import in_palette, palette
-from models.hypercolumns import COLUMN_PX, columns, layers
+from models.hypercolumns import COLUMN_PX, columns, layers, roots
 from models.matching import directions, nearest, unit
 from models.mixing import parts, select
 from models.nnst import scales_of
@@ -28,8 +28,6 @@ ZOOMS = (4, 2, 1, 1)
 """How much larger than the hypercolumns' each branch's level is; the last one's is then halved."""
 DEPTH = 5
 SLOPE = 0.2
-FLOOR, MOST = 0.01, 25.0
-"""Added to activations, and the most that then counts of one."""
 MIDDLE = 0.4
 """Taken off the roots of activations, which is about their mean."""
 MULTIPLE = 8
@@ -202,14 +200,9 @@ class NNSTD(nn.Module):
         return join([*finer, F.avg_pool2d(last, 2)])[:, :, :h, :w]
 
     def _places(self, x: Tensor) -> Tensor:
-        """Pictures NCHW -> their hypercolumns (N,h*w,C), as centred roots of activations.
-
-        The encoder's have a mean of 1 in every channel, so the roots have a mean square of 1:
-        channels that are rarely active, but then a thousand times as much, do not decide all
-        matches by themselves.
-        """
+        """Pictures NCHW -> their hypercolumns (N,h*w,C), as centred roots of activations."""
         seen = columns(layers(self.encoder, x), x.shape[2:]).flatten(2).mT.float()
-        return (seen + FLOOR).clamp_max(MOST).sqrt() - MIDDLE
+        return roots(seen) - MIDDLE
 
     def _turned(self, x: Tensor) -> Tensor:
         """Those of all four quarter turns; in training of none, which takes a quarter of the time
