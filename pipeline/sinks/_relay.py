@@ -36,8 +36,8 @@ SIZE = struct.Struct("<I")
 """After the pixels, for a process that is told to hear: the bytes of all pieces of sound, each of
 which is a HEADER, a SIZE and its samples."""
 MOST_PIECES = 1000
-STALLED_S = 5.0
-"""Longest time that a frame may take to be handed over."""
+STALLED_S, PATIENCE_S = 5.0, 0.25
+"""Longest time that a frame may take to be handed over; how often is looked meanwhile."""
 ENDING_S = 5.0
 WAITS_S, LISTENING_S = (0.5, 30.0), (0.5, 0.5)
 """Before the process is started again, at first and at most; where it is for others to call, it
@@ -256,11 +256,12 @@ class Relay(ABC):
             return pts, pictures
 
     def _put(self, child: "subprocess.Popen[bytes]", data: bytes | memoryview) -> None:
-        """Write it all within STALLED_S."""
+        """Write it all within STALLED_S; one that listens may wait for a caller as long as it
+        likes."""
         assert child.stdin
         rest, until_s = memoryview(data), time.monotonic() + STALLED_S
         while rest:
-            left_s = max(0.0, until_s - time.monotonic())
-            if not select.select([], [child.stdin], [], left_s)[1]:
+            if select.select([], [child.stdin], [], PATIENCE_S)[1]:
+                rest = rest[os.write(child.stdin.fileno(), rest) :]
+            elif self._ended if self.listens else time.monotonic() > until_s:
                 raise SinkError(f"{self._name} takes nothing any more")
-            rest = rest[os.write(child.stdin.fileno(), rest) :]
