@@ -30,6 +30,7 @@ from pipeline.options import build, read_yaml
 from training import clips, contrast, critics
 from training.command import command
 from training.data import Pictures, read
+from training.distill import asleep
 from training.loop import schedule
 from training.loss_network import CONVS, load_loss_network
 from training.losses import nearest_loss, pyramid_loss
@@ -198,7 +199,7 @@ def test_a_distilled_encoder_has_unit_means_and_starts_a_training(
         "--steps", 2, "--out", tmp_path, schema=DistilOptions, task="training.distill",
     )  # fmt: skip
     assert code == 0, said
-    assert terms(said).keys() == {f"relu{n}" for n in SHALLOW_TO_DEEP}
+    assert terms(said).keys() == {f"relu{n}" for n in SHALLOW_TO_DEEP} | {"alive"}
     encoder = Encoder(5, 0.25)
     encoder.load(tmp_path / "weights.safetensors")
     photographs = Pictures(read([str(material / "content")], 90))
@@ -208,6 +209,22 @@ def test_a_distilled_encoder_has_unit_means_and_starts_a_training(
     model = models.build("adaattn")
     begin(model, f"encoder={tmp_path / 'weights.safetensors'}")
     assert torch.equal(model.encoder.conv1_1.weight, encoder.conv1_1.weight)
+
+
+def test_a_filter_that_never_answers_is_woken() -> None:
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d(3, 2, 3)
+    with torch.no_grad():
+        conv.bias[0] = -3
+    optimiser = torch.optim.Adam(conv.parameters(), 0.05)
+    pictures = torch.rand(2, 3, 16, 16)
+    assert not (conv(pictures)[:, 0] > 0).any()
+    for _ in range(200):
+        optimiser.zero_grad()
+        asleep(conv(pictures)).backward()
+        optimiser.step()
+    assert (conv(pictures)[:, 0] > 0).any()
+    assert asleep(conv(pictures)) == 0
 
 
 def narrow(system: str, material: Path, out: Path, steps: int, *more: object) -> list[object]:

@@ -7,7 +7,8 @@ loss network's maps from its maps.
 
 import copy
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ EXAMPLE = (
 )
 LEAST_MEAN = 0.01
 """Of the mean of a layer: a filter that hardly ever answers is not blown up to be heard."""
+ALIVE, LEAST_Z = 0.1, -1.5
+"""Weight of the term that keeps filters answering, and what the mean of what enters a ReLU should
+at least be, in deviations: a normal one is then positive in 7 of 100 places."""
 
 
 class Student(nn.Module):
@@ -43,10 +47,14 @@ class Student(nn.Module):
         inputs = dict(zip(SHALLOW_TO_DEEP, widths(width), strict=True))
         self.aux = nn.ModuleDict({n: nn.Conv2d(inputs[n], c, 1) for n, c in outputs.items()})
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """RGB NCHW in [0, 1] -> {layer: prediction of the loss network's map}."""
-        maps = dict(zip(SHALLOW_TO_DEEP, self.encoder(x), strict=True))
-        return {n: F.relu(aux(maps[n])) for n, aux in self.aux.items()}
+    def forward(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """RGB NCHW in [0, 1] -> {layer: prediction of the loss network's map}, and how far filters
+        are from answering at all. A dead one has no other gradient, and would stay dead."""
+        silence: list[Tensor] = []
+        with answers(self.encoder, lambda _, x: silence.append(asleep(x))):
+            maps = dict(zip(SHALLOW_TO_DEEP, self.encoder(x), strict=True))
+        predicted = {n: F.relu(aux(maps[n])) for n, aux in self.aux.items()}
+        return predicted, torch.stack(silence).mean()
 
 
 class Distillation:
@@ -55,7 +63,7 @@ class Distillation:
     def __init__(self, options: DistilOptions, device: torch.device) -> None:
         self.options = o = options
         self.device = device
-        self.weights = {f"relu{n}": weight for n, weight in o.layers.items()}
+        self.weights = {f"relu{n}": weight for n, weight in o.layers.items()} | {"alive": ALIVE}
         self.content = data.Pictures(data.read(o.content, o.short_side))
         self.style = data.Pictures(data.read(o.style, o.short_side))
         self.network = load_loss_network(o.vgg, o.deep).to(device)
@@ -78,11 +86,12 @@ class Distillation:
         kind = dtype(o.model_precision, self.device)
         enabled = kind != torch.float32
         with torch.autocast(self.device.type, kind if enabled else None, enabled):
-            have = module(x)
-        return {
+            have, alive = module(x)
+        errors = {
             f"relu{n}": F.mse_loss(have[n].float(), m) / m.square().mean()
             for n, m in wanted.items()
         }
+        return errors | {"alive": alive}
 
     def sheet(self, model: nn.Module, folder: Path, step: int) -> None:
         """There is nothing to see in features."""
@@ -111,6 +120,24 @@ def recoloured(x: Tensor) -> Tensor:
     return (((x - grey) * saturation + grey - 0.5) * contrast + 0.5 + tint).clamp(0, 1)
 
 
+def asleep(answers: Tensor) -> Tensor:
+    """What enters a ReLU (N,C,H,W) -> how far below LEAST_Z it lies, mean square over channels."""
+    x = answers.float()
+    z = x.mean((0, 2, 3)) / (x.std((0, 2, 3)) + 1e-6)
+    return F.relu(LEAST_Z - z).square().mean()
+
+
+@contextmanager
+def answers(encoder: Encoder, hear: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Meanwhile `hear(name, what enters the ReLU)` for every layer."""
+    with ExitStack() as stack:
+        for name in encoder.names:
+            conv = encoder.get_submodule(name)
+            hook = conv.register_forward_hook(lambda _, __, x, name=name: hear(name, x))
+            stack.callback(hook.remove)
+        yield
+
+
 @torch.no_grad()
 def rescale(encoder: Encoder, photographs: list[Tensor]) -> None:
     """Give each filter a mean activation of 1 over the photographs, as in "VGG19-normalised".
@@ -123,11 +150,7 @@ def rescale(encoder: Encoder, photographs: list[Tensor]) -> None:
     def add(name: str, answer: Tensor) -> None:
         sums[name] = sums.get(name, 0) + F.relu(answer).mean((0, 2, 3))
 
-    with ExitStack() as stack:
-        for name in encoder.names:
-            conv = encoder.get_submodule(name)
-            hook = conv.register_forward_hook(lambda _, __, answer, name=name: add(name, answer))
-            stack.callback(hook.remove)
+    with answers(encoder, add):
         for picture in photographs:
             encoder(picture)
     before = torch.ones(3, device=photographs[0].device)
