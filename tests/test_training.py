@@ -28,9 +28,9 @@ from models.pyramid import split
 from models.vgg import Encoder, mean_variance_norm, stacked_key
 from pipeline.options import build, read_yaml
 from training import clips, contrast, critics
+from training.alive import asleep
 from training.command import command
 from training.data import Pictures, read
-from training.distill import asleep
 from training.loop import schedule
 from training.loss_network import CONVS, load_loss_network
 from training.losses import nearest_loss, pyramid_loss
@@ -148,12 +148,14 @@ def test_a_killed_run_ends_with_the_weights_of_a_calm_one(material: Path, tmp_pa
         ("train_stya2k", [], {"style", "a2k"}),
         ("train_neat", ["--side", 64], {
             *("style", "content", "identity", "recovery", "style_contrast", "content_contrast"),
-            *("domain", "simple", "complex", "critics", "range"),
+            *("domain", "simple", "complex", "critics", "alive", "range"),
         }),
-        ("train_nnst_d", ["--side", 64], {"pyramid", "cycle", "patches", "critics", "range"}),
+        ("train_nnst_d", ["--side", 64], {
+            *("pyramid", "cycle", "patches", "critics", "alive", "range"),
+        }),
         ("train_ours", ["--model", "dynast", "--side", 64], {
             *("content", "style", "covariance", "nearest", "local"),
-            *("identity", "consistency", "range"),
+            *("identity", "consistency", "alive", "range"),
         }),
     ],
 )  # fmt: skip

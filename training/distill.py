@@ -7,8 +7,7 @@ loss network's maps from its maps.
 
 import copy
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 
 from models.vgg import Encoder, widths
 from training import data
+from training.alive import listening
 from training.command import command
 from training.loss_network import load_loss_network
 from training.options import SHALLOW_TO_DEEP, DistilOptions
@@ -30,9 +30,8 @@ EXAMPLE = (
 )
 LEAST_MEAN = 0.01
 """Of the mean of a layer: a filter that hardly ever answers is not blown up to be heard."""
-ALIVE, LEAST_Z = 0.1, -1.5
-"""Weight of the term that keeps filters answering, and what the mean of what enters a ReLU should
-at least be, in deviations: a normal one is then positive in 7 of 100 places."""
+ALIVE = 0.1
+"""Weight of the term that keeps filters answering."""
 
 
 class Student(nn.Module):
@@ -49,9 +48,8 @@ class Student(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """RGB NCHW in [0, 1] -> {layer: prediction of the loss network's map}, and how far filters
-        are from answering at all. A dead one has no other gradient, and would stay dead."""
-        silence: list[Tensor] = []
-        with answers(self.encoder, lambda _, x: silence.append(asleep(x))):
+        are from answering."""
+        with listening(self.encoder) as silence:
             maps = dict(zip(SHALLOW_TO_DEEP, self.encoder(x), strict=True))
         predicted = {n: F.relu(aux(maps[n])) for n, aux in self.aux.items()}
         return predicted, torch.stack(silence).mean()
@@ -120,24 +118,6 @@ def recoloured(x: Tensor) -> Tensor:
     return (((x - grey) * saturation + grey - 0.5) * contrast + 0.5 + tint).clamp(0, 1)
 
 
-def asleep(answers: Tensor) -> Tensor:
-    """What enters a ReLU (N,C,H,W) -> how far below LEAST_Z it lies, mean square over channels."""
-    x = answers.float()
-    z = x.mean((0, 2, 3)) / (x.std((0, 2, 3)) + 1e-6)
-    return F.relu(LEAST_Z - z).square().mean()
-
-
-@contextmanager
-def answers(encoder: Encoder, hear: Callable[[str, Tensor], None]) -> Iterator[None]:
-    """Meanwhile `hear(name, what enters the ReLU)` for every layer."""
-    with ExitStack() as stack:
-        for name in encoder.names:
-            conv = encoder.get_submodule(name)
-            hook = conv.register_forward_hook(lambda _, __, x, name=name: hear(name, x))
-            stack.callback(hook.remove)
-        yield
-
-
 @torch.no_grad()
 def rescale(encoder: Encoder, photographs: list[Tensor]) -> None:
     """Give each filter a mean activation of 1 over the photographs, as in "VGG19-normalised".
@@ -150,7 +130,11 @@ def rescale(encoder: Encoder, photographs: list[Tensor]) -> None:
     def add(name: str, answer: Tensor) -> None:
         sums[name] = sums.get(name, 0) + F.relu(answer).mean((0, 2, 3))
 
-    with answers(encoder, add):
+    with ExitStack() as stack:
+        for name in encoder.names:
+            conv = encoder.get_submodule(name)
+            hook = conv.register_forward_hook(lambda _, __, answer, name=name: add(name, answer))
+            stack.callback(hook.remove)
         for picture in photographs:
             encoder(picture)
     before = torch.ones(3, device=photographs[0].device)

@@ -1,9 +1,12 @@
 """What a step of training paints."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
+from training.alive import listening
 from training.contrast import Heads
 from training.critics import Critics
 
@@ -11,26 +14,34 @@ from training.critics import Critics
 class Paintings(NamedTuple):
     """Content in the styles; what else was asked for, or None. `again`: the second view of its
     first rows likewise; `back`: a picture in the last style; `crossed`: the next content in each
-    style; `cycle`: how far paintings are from the features that their model looked for."""
+    style; `cycle`: how far paintings are from the features that their model looked for; `alive`:
+    how far filters are from answering."""
 
     painted: Tensor
     again: Tensor | None
     back: Tensor | None
     crossed: Tensor | None
     cycle: Tensor | None
+    alive: Tensor | None
 
 
 class Painter(nn.Module):
     """All that a step paints, in one call: data parallel wrappers watch calls of forward.
 
-    Beside the model it holds what else learns. `cycles`: whether that term is asked for.
+    Beside the model it holds what else learns. Of `asked`, the terms of the loss, it works out
+    `cycle` and `alive`.
     """
 
     def __init__(
-        self, model: nn.Module, critics: Critics | None, heads: Heads | None, cycles: bool
+        self,
+        model: nn.Module,
+        critics: Critics | None,
+        heads: Heads | None,
+        asked: Collection[str],
     ) -> None:
         super().__init__()
-        self.model, self.critics, self.heads, self.cycles = model, critics, heads, cycles
+        self.model, self.critics, self.heads = model, critics, heads
+        self.cycles, self.watches = "cycle" in asked, "alive" in asked
 
     def forward(
         self,
@@ -42,6 +53,21 @@ class Painter(nn.Module):
         cross: bool,
     ) -> Paintings:
         """`same` is painted at `strength`."""
+        if not self.watches:
+            return self._paint(style, content, view, same, strength, cross)
+        with listening(self.model) as silence:
+            paintings = self._paint(style, content, view, same, strength, cross)
+        return paintings._replace(alive=torch.stack(silence).mean())
+
+    def _paint(
+        self,
+        style: Tensor,
+        content: Tensor,
+        view: Tensor | None,
+        same: Tensor | None,
+        strength: float,
+        cross: bool,
+    ) -> Paintings:
         code = self.model.encode_style(style)
         again = back = crossed = cycle = None
         if self.cycles:
@@ -55,7 +81,7 @@ class Painter(nn.Module):
             back = self.model.paint(same, take(code, slice(-1, None)), strength).float()
         if cross:
             crossed = self.model.paint(content.roll(-1, 0), code).float()
-        return Paintings(painted.float(), again, back, crossed, cycle)
+        return Paintings(painted.float(), again, back, crossed, cycle, None)
 
 
 def take(code: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:

@@ -125,7 +125,7 @@ class Painting:
         self.teacher = None
         if o.teacher is not None:
             self.teacher = models.load(o.teacher).to(device, memory_format=torch.channels_last)
-        self.module = Painter(self.model, *self._beside(), "cycle" in self.weights).to(device)
+        self.module = Painter(self.model, *self._beside(), self.weights).to(device)
         self._ahead: deque[Batch] = deque()
         self._banks: list[dict[str, Tensor]] = []
 
@@ -210,6 +210,8 @@ class Painting:
             terms["pyramid"] = losses.pyramid_loss(back, same)
         if paintings.cycle is not None:
             terms["cycle"] = paintings.cycle
+        if paintings.alive is not None:
+            terms["alive"] = paintings.alive
         if grid is not None:
             terms["consistency"] = losses.consistency_loss(again, painted[: len(again)], grid)
         terms["range"] = (painted - painted.clamp(0, 1)).square().mean()
