@@ -1,6 +1,6 @@
 """What travels through the stream: frames, and what is known about the stream as a whole."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,6 +22,10 @@ class Heard:
     """From the time of that frame to the first sample."""
     samples: bytes = field(repr=False)
     """Stereo at SOUND_HZ, 16 bits, interleaved."""
+
+    def beside(self, later_s: float) -> "Heard":
+        """The same, as heard with a frame that is so much later."""
+        return replace(self, offset_s=self.offset_s - later_s)
 
 
 @dataclass(frozen=True, slots=True)

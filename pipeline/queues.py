@@ -41,7 +41,7 @@ class Ticket:
     def hearing(self, left_out: Iterable["Ticket"]) -> "Ticket":
         """This one with the sound of frames before it that are not painted."""
         before = [
-            replace(piece, offset_s=piece.offset_s + ticket.time_s - self.time_s)
+            piece.beside(self.time_s - ticket.time_s)
             for ticket in left_out
             for piece in ticket.heard
         ]

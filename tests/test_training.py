@@ -157,6 +157,11 @@ def test_a_killed_run_ends_with_the_weights_of_a_calm_one(material: Path, tmp_pa
             *("content", "style", "covariance", "nearest", "local"),
             *("identity", "consistency", "alive", "range"),
         }),
+        # Where no 3x3 filter learns, none can be woken.
+        ("train_ours", ["--frozen", "encoder", "decoder"], {
+            *("content", "style", "covariance", "nearest", "local"),
+            *("identity", "consistency", "range"),
+        }),
     ],
 )  # fmt: skip
 def test_the_configs_train_their_systems(

@@ -1,6 +1,7 @@
 """What a step of training paints."""
 
 from collections.abc import Collection
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ class Paintings(NamedTuple):
     """Content in the styles; what else was asked for, or None. `again`: the second view of its
     first rows likewise; `back`: a picture in the last style; `crossed`: the next content in each
     style; `cycle`: how far paintings are from the features that their model looked for; `alive`:
-    how far filters are from answering."""
+    how far filters that are trained are from answering."""
 
     painted: Tensor
     again: Tensor | None
@@ -53,35 +54,22 @@ class Painter(nn.Module):
         cross: bool,
     ) -> Paintings:
         """`same` is painted at `strength`."""
-        if not self.watches:
-            return self._paint(style, content, view, same, strength, cross)
-        with listening(self.model) as silence:
-            paintings = self._paint(style, content, view, same, strength, cross)
-        return paintings._replace(alive=torch.stack(silence).mean())
-
-    def _paint(
-        self,
-        style: Tensor,
-        content: Tensor,
-        view: Tensor | None,
-        same: Tensor | None,
-        strength: float,
-        cross: bool,
-    ) -> Paintings:
-        code = self.model.encode_style(style)
         again = back = crossed = cycle = None
-        if self.cycles:
-            painted, found = self.model.traced(content, code)
-            cycle = self.model.cycle(painted, code, found)
-        else:
-            painted = self.model.paint(content, code)
-        if view is not None:
-            again = self.model.paint(view, take(code, slice(len(view)))).float()
-        if same is not None:
-            back = self.model.paint(same, take(code, slice(-1, None)), strength).float()
-        if cross:
-            crossed = self.model.paint(content.roll(-1, 0), code).float()
-        return Paintings(painted.float(), again, back, crossed, cycle, None)
+        with listening(self.model) if self.watches else nullcontext() as silence:
+            code = self.model.encode_style(style)
+            if self.cycles:
+                painted, found = self.model.traced(content, code)
+                cycle = self.model.cycle(painted, code, found)
+            else:
+                painted = self.model.paint(content, code)
+            if view is not None:
+                again = self.model.paint(view, take(code, slice(len(view)))).float()
+            if same is not None:
+                back = self.model.paint(same, take(code, slice(-1, None)), strength).float()
+            if cross:
+                crossed = self.model.paint(content.roll(-1, 0), code).float()
+        alive = torch.stack(silence).mean() if silence else None
+        return Paintings(painted.float(), again, back, crossed, cycle, alive)
 
 
 def take(code: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:

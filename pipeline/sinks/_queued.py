@@ -73,7 +73,8 @@ class Queued:
             self.next_index += 1
             most = max(2, QUEUE_BYTES // frame.pixels.nbytes)
             if len(self._frames) < most:
-                self._frames.append(self._hearing(replace(frame, pixels=frame.pixels.copy())))
+                own = replace(frame, pixels=frame.pixels.copy(), before=None)
+                self._frames.append(self._hearing(own))
                 self._changed.notify_all()
             else:
                 self._dropped += 1
@@ -81,10 +82,7 @@ class Queued:
 
     def _hearing(self, frame: Frame) -> Frame:
         """With the sound of those left out before it."""
-        before = [
-            replace(piece, offset_s=piece.offset_s + time_s - frame.time_s)
-            for time_s, piece in self._unheard
-        ]
+        before = [piece.beside(frame.time_s - time_s) for time_s, piece in self._unheard]
         self._unheard.clear()
         return replace(frame, heard=(*before, *frame.heard))
 
