@@ -93,10 +93,11 @@ def test_the_figures_of_all_come_from_one_port_and_ctrl_c_completes_all(tmp_path
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 def test_streams_share_one_stylizer_and_lose_no_frame_when_it_or_ray_dies(tmp_path: Path) -> None:
-    names = ("first", "second")
+    # Long enough that the first is still at work when the second begins, seconds later.
+    names, frames = ("first", "second"), 1800
     streams = {
         name: {
-            "input": "test:size=320x180,rate=30,frames=600",
+            "input": f"test:size=320x180,rate=30,frames={frames}",
             "output": str(tmp_path / f"{name}.mp4"),
             "report": str(tmp_path / f"{name}.json"),
         }
@@ -115,11 +116,11 @@ def test_streams_share_one_stylizer_and_lose_no_frame_when_it_or_ray_dies(tmp_pa
     assert process.returncode == 0, said
     for name in names:
         report = json.loads((tmp_path / f"{name}.json").read_text())
-        assert report["frames_out"] == 600
+        assert report["frames_out"] == frames
         # Who dies shortly before Ray may be found dead with it.
         assert report["restarts"]["Ray"] == 1
     first, second = (decoded(tmp_path / f"{name}.mp4") for name in names)
-    assert len(first) == 600
+    assert len(first) == frames
     assert first == second
 
 
