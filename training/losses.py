@@ -26,18 +26,9 @@ def standardise(x: Tensor) -> Tensor:
     return (x - mean) / deviation
 
 
-def thin(x: Tensor, limit: int = 4096) -> Tensor:
-    """Every second row and column while there are more positions than `limit`: statistics of large
-    maps need no more. (Pooling, because its gradient keeps the memory layout; a slice's does not.)
-    """
-    while x.shape[2] * x.shape[3] > limit:
-        x = F.avg_pool2d(x, 1, 2)
-    return x
-
-
 def statistics_loss(x: Tensor, style: Tensor) -> Tensor:
     """Squared differences of channel means and deviations (global style loss of AdaAttN, eq. 9)."""
-    (m, s), (m2, s2) = moments(thin(x)), moments(thin(style))
+    (m, s), (m2, s2) = moments(x), moments(style)
     return F.mse_loss(m, m2) + F.mse_loss(s, s2)
 
 
@@ -51,7 +42,7 @@ def covariance_loss(x: Tensor, style: Tensor) -> Tensor:
     """Difference of channel covariances, relative to the style's: what lines and strokes need."""
 
     def covariance(f: Tensor) -> Tensor:
-        f = positions(thin(f))
+        f = positions(f)
         f = f - f.mean(1, keepdim=True)
         return (f.mT @ f).float() / f.shape[1]
 
