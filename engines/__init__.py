@@ -138,9 +138,16 @@ def check_code(engine: Engine, code: Arrays) -> None:
     own = engine.encode_style(np.zeros((64, 64, 3), np.uint8))
     if own is None:  # identity
         return
-    shapes = {name: tuple(values.shape) for name, values in code.items()}
-    wanted = {name: tuple(values.shape) for name, values in own.items()}
-    if any(name.endswith(".share") for name in wanted):
-        shapes, wanted = ({k: (len(v),) for k, v in s.items()} for s in (shapes, wanted))
-    if shapes != wanted:
+    other = own
+    if any(name.endswith(".share") for name in own):
+        other = engine.encode_style(np.zeros((64, 96, 3), np.uint8))
+
+    def fits(name: str) -> bool:
+        """What is alike in codes of two pictures has to be so in every code."""
+        shape, first, second = (tuple(c[name].shape) for c in (code, own, other))
+        return len(shape) == len(first) and all(
+            n == a if a == b else n > 0 for n, a, b in zip(shape, first, second, strict=False)
+        )
+
+    if code.keys() != own.keys() or not all(map(fits, own)):
         raise ValueError("a style code does not hold what this model needs; make it again")

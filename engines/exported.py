@@ -59,6 +59,8 @@ def graphs_of(folder: Path, about: dict[str, Any]) -> Graphs:
     if isinstance(about["sides"], dict):
         for name, text in about["sides"].items():
             width, height = map(int, text.split("x"))
+            if min(width, height) < 1:
+                raise ValueError("sides are positive")
             frames[height, width] = graph(name)
     else:
         frames[None] = graph("frame")

@@ -3,13 +3,9 @@
 from collections.abc import Generator
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from engines import Arrays, Frames
 from engines.pytorch import Code, TorchEngine, luma
-
-STYLE_PX = 1024
-"""The long side at which larger style pictures are kept: the scale of a picture of that size."""
 
 Painting = Generator[float, None, Frames]
 """Yields the share that is done, returns the frame."""
@@ -32,9 +28,6 @@ class OptimizingEngine(TorchEngine):
         if isinstance(style, dict):
             return super().encode_style(style)
         x = self._load(style[None].copy())  # torch warns of pictures that are read-only
-        scale = min(1.0, STYLE_PX / max(x.shape[2:]))
-        size = [max(self.model.min_side, round(side * scale)) for side in x.shape[2:]]
-        x = F.interpolate(x, size, mode="bilinear", antialias=True)
         code: Code = self.model.encode_style(x, self._marked(guide))
         return code
 

@@ -44,16 +44,20 @@ def run(options: EvaluationOptions) -> Findings:
     scenes = [
         Scene(photograph, style, photographs[photograph], styles[style])
         for photograph, style in matched(list(photographs), list(styles), options.pairs)
+        # Its distance to the style, which others are shares of, would be 0.
+        if not torch.equal(photographs[photograph], styles[style])
     ]
+    if not scenes:
+        raise ConfigError("every photograph would be painted in itself: give other styles")
     movers = {name: paint for name, paint in painters.items() if name not in slow}
     clips = sum(len(order.styles) for order in plan)
     tick = Progress(len(painters) * len(scenes) + len(movers) * clips)
     sheets, measured = judge_scenes(scenes, painters, judges, tick)
     takes, more = judge_clips(plan, movers, tick)
-    title = lpips.name if lpips else "LPIPS"
+    like = lpips is not None and lpips.figure == "lpips_like"
     return Findings(
         models,
-        figures(vgg.style_layers, vgg.content_layers, title),
+        figures(vgg.style_layers, vgg.content_layers, like),
         measured + more,
         sheets,
         takes,
@@ -127,7 +131,7 @@ def setting(
         "still pictures under noise": count("noise"),
         "clips": f"{count('filmed')} from {options.clips}" if options.clips else UNAVAILABLE,
         "VGG-19": f"{options.vgg}: {named(vgg.layers)}",
-        "LPIPS": f"{lpips.name}: {options.squeeze}, {options.lpips}" if lpips else UNAVAILABLE,
+        "LPIPS": f"{options.squeeze}, {options.lpips}" if lpips else UNAVAILABLE,
         "short side, frames, seed": f"{options.side} px, {options.frames}, {options.seed}",
         "torch": torch.__version__,
     }

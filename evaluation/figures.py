@@ -27,9 +27,10 @@ class Measurement:
     value: float
 
 
-def figures(style_layers: list[str], content_layers: list[str], lpips: str) -> list[Figure]:
-    """All figures, titled by the layers and networks that are really used."""
-    return [
+def figures(style_layers: list[str], content_layers: list[str], like: bool = False) -> list[Figure]:
+    """All figures, titled by the layers and networks that are really used; `like`: with the one
+    that is like LPIPS."""
+    found = [
         Figure("style_ratio", "style ratio", "lower", "0 the style's statistics, 1 a photograph"),
         Figure("content", "content", "lower", "0 the photograph, 2 unrelated to it"),
         Figure(
@@ -43,7 +44,8 @@ def figures(style_layers: list[str], content_layers: list[str], lpips: str) -> l
         Figure("gram", "Gram", "lower", "squared difference, relative to the style's"),
         Figure("chamfer", "Chamfer colour", "lower", "squared, of 0 to 255, against the style"),
         Figure("ssim", "SSIM", "higher", "1 is the photograph"),
-        Figure("lpips", lpips, "lower", "0 is the photograph"),
+        Figure("lpips", "LPIPS (SqueezeNet)", "lower", "0 is the photograph"),
+        Figure("lpips_like", "LPIPS-like (Caffe SqueezeNet)", "lower", "compares with itself only"),
         Figure("exact_short", "warping error, exact flow, 1 frame", "lower", "0 to 1"),
         Figure("exact_long", "warping error, exact flow, 10 frames", "lower", "0 to 1"),
         Figure("filmed_short", "warping error, clips, 1 frame", "lower", "0 to 1"),
@@ -51,6 +53,7 @@ def figures(style_layers: list[str], content_layers: list[str], lpips: str) -> l
         Figure("filmed_seen", "share of pixels that count, clips", "", "the same for all models"),
         Figure("noise_short", "flicker of a still picture under noise", "lower", "0 to 1"),
     ]  # fmt: skip
+    return [figure for figure in found if like or figure.key != "lpips_like"]
 
 
 def named(layers: list[str]) -> str:

@@ -46,9 +46,9 @@ class Lpips:
             raise ConfigError(f"{heads} holds no LPIPS heads for SqueezeNet 1.1")
 
     @property
-    def name(self) -> str:
-        """What the figure may be called."""
-        return "LPIPS-like (Caffe SqueezeNet)" if self.caffe else "LPIPS (SqueezeNet)"
+    def figure(self) -> str:
+        """The key of the figure in figures.py that this is."""
+        return "lpips_like" if self.caffe else "lpips"
 
     def __call__(self, a: Tensor, b: Tensor) -> float:
         total = 0.0
@@ -92,7 +92,7 @@ class LpipsJudge:
         self.lpips = lpips
 
     def __call__(self, painted: Tensor, scene: Scene) -> dict[str, float]:
-        return {"lpips": self.lpips(painted, scene.picture)}
+        return {self.lpips.figure: self.lpips(painted, scene.picture)}
 
 
 def unit(x: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ from pipeline.errors import ConfigError, SourceInvalid
 from pipeline.sources import SourceOptions, open_source
 from training.data import SUFFIXES, load
 
+PROBE_SIDE = 64  # px
+
 T = TypeVar("T")
 
 
@@ -45,8 +47,8 @@ def read_clip(path: Path, side: int, frames: int) -> Tensor:
 
 
 def probe(path: Path) -> None:
-    """SourceInvalid, in one line, unless the first frame of a video can be decoded."""
-    open_source(str(path))
+    """SourceInvalid, in one line, unless two frames of a video can be decoded."""
+    read_clip(path, PROBE_SIDE, 2)
 
 
 def files(folder: Path, suffixes: set[str], what: str) -> list[Path]:

@@ -17,6 +17,7 @@ SHORT = {
     "chamfer": "Chamfer colour",
     "ssim": "SSIM",
     "lpips": "LPIPS",
+    "lpips_like": "LPIPS-like",
     "exact_short": "moving, 1 frame",
     "exact_long": "moving, 10 frames",
     "filmed_short": "clips, 1 frame",

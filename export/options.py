@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from pipeline.limits import MAX_SIDE_PX
 from pipeline.options import option
 
 Size = tuple[int, int]
@@ -16,8 +17,9 @@ def sizes(text: str) -> list[Size]:
     """`1280x720`, or several with commas between."""
     found = [re.fullmatch(r"(\d+)x(\d+)", part) for part in text.split(",")]
     named = [(int(each[1]), int(each[2])) for each in found if each]
-    if len(named) < len(found) or min(map(min, named)) < 16:
-        raise ValueError("a size is WIDTHxHEIGHT, at least 16 px a side")
+    sides = [side for size in named for side in size]
+    if len(named) < len(found) or min(sides) < 16 or max(sides) > MAX_SIDE_PX:
+        raise ValueError(f"a size is WIDTHxHEIGHT, 16 to {MAX_SIDE_PX} px a side")
     return named
 
 

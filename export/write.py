@@ -118,6 +118,11 @@ def suspect(
     return first_apart(model, path, code, smooth(128, 160, 2), options.precision)
 
 
+def opset_of(graph: Path) -> int:
+    """The version of ONNX's operators that a graph is made of."""
+    return int(onnx.load(graph, load_external_data=False).opset_import[0].version)
+
+
 def manifest(
     folder: Path,
     name: str,
@@ -143,6 +148,7 @@ def manifest(
             "serves_every_style": True,
         },
         "sides": sides(options),
+        "opset": next(map(opset_of, sorted(folder.glob("*.onnx"))), None),
         "versions": {package: version(package) for package in packages},
         "parity_with_torch": [asdict(p) for p in parity],
         "sha256": {p.name: sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())},

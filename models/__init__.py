@@ -58,13 +58,18 @@ def optimises(name: str | Path) -> bool:
 
     ValueError as `load`.
     """
-    from safetensors import SafetensorError, safe_open
-
     if not Path(name).suffix:
         return name in OPTIMISED
+    return metadata(name).get("model") in OPTIMISED
+
+
+def metadata(name: str | Path) -> dict[str, str]:
+    """What a weights file says of itself; ValueError if it is none."""
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(weights_file(name), framework="np") as file:
-            return (file.metadata() or {}).get("model") in OPTIMISED
+            return file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{name} is not a weights file (.safetensors): {error}") from error
 

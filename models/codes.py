@@ -1,5 +1,6 @@
 """Style codes as files: safetensors that say for which trained model they were made."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,41 @@ import models
 SUFFIX = ".style"
 KEY = "style_code_of"
 MOST_BYTES = 256 << 20
+HEADER_BYTES = 1 << 20
+"""Of MOST_BYTES, kept free for names and shapes."""
 
 Arrays = dict[str, NDArray[np.float32]]
 
 
 def write(path: Path, code: Arrays, model: str | Path) -> None:
-    """Save the tensors of a code, with the fingerprint of the model that made it."""
+    """Save the tensors of a code, with the fingerprint of the model that made it.
+
+    ValueError where it would be too large to be read again, or cannot be written.
+    """
     part = path.with_name(path.name + ".part")
+    size = sum(values.nbytes for values in code.values())
+    if size > MOST_BYTES - HEADER_BYTES:
+        raise ValueError(
+            f"its code would be {size >> 20} MiB, more than the {MOST_BYTES >> 20} that are read: "
+            "give the picture itself, or a smaller one"
+        )
     # A view with strides would be saved wrongly, without an error.
     whole = {name: np.ascontiguousarray(values) for name, values in code.items()}
-    save_file(whole, part, {KEY: models.fingerprint(model), "model": Path(model).stem})
-    part.replace(path)
+    try:
+        about = {KEY: models.fingerprint(model), "model": Path(model).stem, "sha256": digest(whole)}
+        save_file(whole, part, about)
+        part.replace(path)
+    except (SafetensorError, OSError) as error:
+        part.unlink(missing_ok=True)
+        raise ValueError(f"its code cannot be written to {path}: {error}") from error
+
+
+def digest(code: Arrays) -> str:
+    """SHA-256 of the names and numbers of a code, hexadecimal."""
+    made = sha256()
+    for name in sorted(code):
+        made.update(name.encode() + b"\0" + np.ascontiguousarray(code[name]).tobytes())
+    return made.hexdigest()
 
 
 def read(path: Path, model: str | Path) -> Arrays:
@@ -42,6 +67,8 @@ def read(path: Path, model: str | Path) -> Arrays:
             f"{path} was made by the model {about.get('model', 'unknown')}, or by other weights of "
             f"it; make it again for {model}"
         )
+    if about.get("sha256") != digest(code):
+        raise ValueError(f"{path} is damaged, or of an earlier version: make it again")
     if any(values.dtype != np.float32 for values in code.values()):
         raise ValueError(f"{path} is damaged: it has values that are not float32")
     if not all(np.isfinite(values).all() for values in code.values()):

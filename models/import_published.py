@@ -1,5 +1,7 @@
 """Published checkpoints (AdaAttN, StyA2K, VGG-16 for NNST) -> one file that `models.load` takes.
 
+The encoder vgg_normalised.pth alone becomes a part, for `--init encoder=FILE` of training.
+
     python -m models.import_published FILE [FILE ...] -o OUT.safetensors
 
 Files are recognised by their keys and shapes, not by their names. Nothing but plain tensors is
@@ -113,6 +115,7 @@ SYSTEMS = (
     ),
     System("StyA2K", "stya2k", WIDE, (VGG, A2K, TRANSFORM, DECODER)),
     System("NNST", "nnst", {"features": "vgg16"}, (VGG16,)),
+    System("Encoder", "adaattn", WIDE, (VGG,)),
 )
 
 
@@ -194,12 +197,12 @@ def convert(paths: list[Path], out: Path, published: bool = False) -> System:
     for path, piece in pieces.items():
         state |= translate(path, files[path], piece, own)
     about = {
-        "model": system.model,
-        "model_options": json.dumps(options),
         "title": f"{system.title}, published weights",
         "files": json.dumps([describe(path, piece) for path, piece in pieces.items()]),
         "imported": datetime.now(UTC).date().isoformat(),
     }
+    if state.keys() == own.keys():
+        about |= {"model": system.model, "model_options": json.dumps(options)}
     write(state, out, about)
     return system
 

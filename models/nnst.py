@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.hypercolumns import COLUMN_PX, columns, layers, roots
-from models.matching import apart, directions, nearest, pull, unit
+from models.matching import LEAST_NORM, directions, nearest, pull, unit
 from models.mixing import parts
 from models.oklab import repainted
 from models.pyramid import halved, join, resized, split
@@ -34,14 +34,17 @@ Painting = Generator[float, None, Tensor]
 BLOCKS = (2, 2, 3, 3)
 """Convolutions of the first four blocks of VGG-16, whose features are used."""
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-LEVELS = 8
+LEVELS = 9
+"""Of the pyramid of a picture: what each of eight halvings loses, and the rest."""
 SCALES = 4
+STYLE_PX = 1024
+"""The long side at which larger style pictures are kept: the scale of a picture of that size."""
 LARGE_PX = 1024
-"""From this long side on there is one scale more, and one level more of the photograph in the
-coarsest start."""
+"""From this long side on there is one scale more, and the start holds one level more."""
 COARSE_PX = 16
 """The short side of the coarsest scale, at least."""
 DROPPED = 3
+"""Finest levels of the photograph that the start is without: it is an eighth of the size."""
 STEPS, RATE = 60, 8e-3
 """Of Adam at each scale. Fewer and longer ones than the authors' come as far for a third."""
 REST = 0.95
@@ -81,10 +84,11 @@ class Vgg16(nn.Module):
 class NNST(nn.Module):
     """RGB float NCHW in [0, 1] in and out, any size from 32 px. See models/__init__.py.
 
-    `published` restores what the authors' code does and we hold to be wrong: docs/models.md.
+    `published` restores what the authors' code does and we hold to be wrong: docs/nnst.md.
     """
 
     min_side = 32
+    sizes_styles = True  # itself: see models/styles.py
 
     def __init__(self, features: Features = "narrow", published: bool = False) -> None:
         super().__init__()
@@ -95,7 +99,10 @@ class NNST(nn.Module):
 
     def encode_style(self, pictures: Tensor, guide: Tensor | None = None) -> Code:
         """A style picture (1,3,H,W) -> its code: its pixels, as all else depends on the size of
-        what is painted. `guide` (1,G,h,w) in [0, 1] marks its regions."""
+        what is painted; at most STYLE_PX a side. `guide` (1,G,h,w) in [0, 1] marks its regions."""
+        scale = min(1.0, STYLE_PX / max(pictures.shape[2:]))
+        size = [max(self.min_side, round(side * scale)) for side in pictures.shape[2:]]
+        pictures = F.interpolate(pictures, size, mode="bilinear", antialias=True)
         code = {"picture.pixels": pictures, "picture.share": pictures.new_ones(1)}
         return code if guide is None else code | {"picture.guide": guide}
 
@@ -129,26 +136,24 @@ class NNST(nn.Module):
         self, content: Tensor, sheets: "list[Sheet]", alpha: float, guide: Tensor | None
     ) -> Painting:
         """Coarse to fine, then the last pass."""
-        photographs = halved(content, scales_of(content))
+        photographs, begun = halved(content, scales_of(content)), beginning(content)
         costs = [p.shape[2] * p.shape[3] for p in reversed(photographs)]
         costs.append(costs[-1])
         ends = [cost / sum(costs) for cost in accumulate(costs)]
-        painted, done = photographs[-1], 0.0
+        painted, done = join(begun[len(photographs) :]), 0.0
         for level, end in zip(reversed(range(len(photographs))), ends, strict=False):
             photograph = photographs[level]
             look = self._look(sheets, level)
-            source = photograph
-            if level == len(photographs) - 1:
-                painted = coarse_start(content, photograph)
-            else:
-                painted = resized(painted, photograph.shape[2:])
-                if self.published:
-                    painted = painted + split(photograph, 2)[0]
-                source = alpha * painted + (1 - alpha) * photograph
-            target = self._target(source, look, guide)
-            painted = yield from portion(self._optimise(painted, self._towards(target)), done, end)
+            painted = resized(painted, photograph.shape[2:])
+            # What is matched has the photograph's detail, what is painted does not begin with it.
+            detailed = painted + split(photograph, 2)[0]
+            source = alpha * detailed + (1 - alpha) * photograph
+            towards = self._towards(self._target(source, look, guide))
+            work = self._optimise(begun[level] + painted, level, towards)
+            painted = yield from portion(work, done, end)
             done = end
-        return (yield from portion(self._optimise(painted, self._splitting(look, guide)), done, 1))
+        work = self._optimise(painted, 0, self._splitting(look, guide))
+        return (yield from portion(work, done, 1))
 
     @torch.no_grad()
     def _look(self, sheets: "list[Sheet]", level: int) -> "list[Turned]":
@@ -193,13 +198,15 @@ class NNST(nn.Module):
                 for t, size in zip(look, sizes, strict=True)
             ]
             guides = rows(resized(guide, (h, w))), torch.cat(there)
-        return unit(style[nearest(query, directions(style), guides)])
+        found = unit(style[nearest(query, directions(style), guides)])
+        # Laid out as maps are, and so what every step compares with it: in half the time.
+        return found.mT.contiguous().mT
 
     def _towards(self, target: Tensor) -> Callable[[Tensor], Tensor]:
         """The loss of the main pass (eq. 8): mean of 1 - cos between hypercolumns and targets."""
 
         def loss(picture: Tensor) -> Tensor:
-            return apart(unit(self._columns(self._layers(picture), picture.shape[2:])), target)
+            return away(self._columns(self._layers(picture), picture.shape[2:]), target)
 
         return loss
 
@@ -210,31 +217,27 @@ class NNST(nn.Module):
 
         def loss(picture: Tensor) -> Tensor:
             total = picture.new_zeros(())
-            earlier = None
-            for layer, current in enumerate(self._layers(picture)):
-                grid = Grid.on(current, dice, self.published)
+            maps = self._layers(picture)
+            grids = [Grid.on(m, dice, self.published) for m in maps]
+            places = [rows(grid(m)) for grid, m in zip(grids, maps, strict=True)]
+            matched = reused(places, maps) if self.published else places
+            for layer, (grid, now) in enumerate(zip(grids, matched, strict=True)):
                 style = torch.cat([drawn(rows(grid(t.maps[layer])), t.share) for t in look])
                 guides = None
-                if guide is not None:
+                if guide is not None and now is places[layer]:
                     there = [
                         drawn(rows(grid(resized(t.guide, t.maps[layer].shape[2:]))), t.share)
                         for t in look
                     ]
-                    guides = rows(grid(resized(guide, current.shape[2:]))), torch.cat(there)
-                now = rows(grid(current))
-                if self.published and grid.stride == 1 and earlier is not None:
-                    # The samples of the layer before are taken for those of this one.
-                    if earlier.numel() % style.shape[1] == 0:
-                        now, guides = earlier.mT.reshape(style.shape[1], -1).mT, None
-                else:
-                    earlier = now
+                    guides = rows(grid(resized(guide, maps[layer].shape[2:]))), torch.cat(there)
                 total = total + pull(now, style, guides)
             return total
 
         return loss
 
-    def _optimise(self, image: Tensor, loss: Callable[[Tensor], Tensor]) -> Painting:
-        levels = [x.detach().clone().requires_grad_() for x in split(image, LEVELS)]
+    def _optimise(self, image: Tensor, level: int, loss: Callable[[Tensor], Tensor]) -> Painting:
+        """Adam on the pyramid of a picture that was halved `level` times."""
+        levels = [x.detach().clone().requires_grad_() for x in split(image, LEVELS - level)]
         steps, rate = (PUBLISHED_STEPS, PUBLISHED_RATE) if self.published else (STEPS, RATE)
         adam = torch.optim.Adam(levels, rate)
         for step in range(steps):
@@ -301,6 +304,13 @@ def rows(x: Tensor) -> Tensor:
     return x[0].flatten(1).mT
 
 
+def away(x: Tensor, target: Tensor) -> Tensor:
+    """Mean of 1 - cos between rows (N,C) and targets of length 1. No row is scaled: that would take
+    copies of them all, there and back."""
+    lengths = torch.linalg.vecdot(x, x).clamp_min(LEAST_NORM**2).sqrt()
+    return 1 - (torch.linalg.vecdot(x, target) / lengths).mean()
+
+
 def drawn(places: Tensor, share: float) -> Tensor:
     """That share of the rows, spread evenly; one at least."""
     count = max(1, round(share * len(places)))
@@ -315,11 +325,29 @@ def scales_of(content: Tensor) -> int:
     return max(1, min(most, (min(content.shape[2:]) // COARSE_PX).bit_length()))
 
 
-def coarse_start(content: Tensor, photograph: Tensor) -> Tensor:
-    """The coarsest photograph without its finest levels."""
-    levels = split(photograph, LEVELS)
+def beginning(content: Tensor) -> Maps:
+    """The pyramid (LEVELS at most) that painting starts from: the photograph without its finest
+    levels. What it holds of a scale is added when that scale is reached."""
     dropped = DROPPED - (max(content.shape[2:]) >= LARGE_PX)
-    return join([x * (i >= dropped) for i, x in enumerate(levels)])
+    return [x * (i >= dropped) for i, x in enumerate(split(content, LEVELS))]
+
+
+def reused(places: Maps, maps: Maps) -> Maps:
+    """The places (N,C) of each map that the released code matches in the last pass.
+
+    Of a map of 64 places a side or fewer it draws none and takes those of the last larger map,
+    their numbers cut anew into rows of C: 256 channels of relu3_3 as 512 at 512 px. Where they
+    cannot be cut so, or there is none larger, it fails; here such a map keeps its own.
+    """
+    found, last = [], None
+    for own, x in zip(places, maps, strict=True):
+        channels = x.shape[1]
+        if max(x.shape[2:]) > PUBLISHED_GRID:
+            last = own
+        elif last is not None and last.numel() % channels == 0:
+            own = last.mT.reshape(channels, -1).mT
+        found.append(own)
+    return found
 
 
 def portion(work: Painting, begin: float, end: float) -> Painting:

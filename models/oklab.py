@@ -66,12 +66,12 @@ def repainted(painted: Tensor, content: Tensor, style: Tensor, published: bool =
     linear = not published
     o, c, s = (to_oklab(x, linear) for x in (painted, content, style))
     if published:
-        o = limited(o, s)
+        light, chroma = limited(o[:, :1], s[:, :1]), o[:, 1:]
         if moments(s)[1][1:, 1:].abs().max() < PUBLISHED_GREY:
-            lab = matched(o, s)
+            lab = matched(torch.cat([light, chroma], 1), s)
         else:
-            chroma = matched(c[:, 1:], s[:, 1:])
-            lab = torch.cat([o[:, :1], along(chroma, o[:, :1])], 1)
+            chroma = along(matched(c[:, 1:], s[:, 1:]), light)
+            lab = torch.cat([light, chroma], 1)
     elif moments(s)[1].diagonal()[1:].max() < GREY:
         lab = matched(o, s)
     else:

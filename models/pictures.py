@@ -16,6 +16,8 @@ MOST_PX = {"JPEG": 89_000_000, "WEBP": 16_800_000}
 MOST_BYTES = 128 << 20
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, TypeError)
 """What Pillow raises for files that are damaged."""
+LEAST_PX = 32
+"""A style picture needs as much a side: what is smaller has no strokes to learn from."""
 LARGE_PX = 4096
 """A picture with a longer side is scaled down to it while it is read."""
 STYLE_SIDE = 384
@@ -37,6 +39,17 @@ def read(path: Path) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     if path.stat().st_size > MOST_BYTES:
         raise TooLarge(f"has more than {MOST_BYTES >> 20} MiB; make it smaller first")
     return decode(path.read_bytes())
+
+
+def read_style(path: Path) -> tuple[NDArray[np.uint8], str]:
+    """A picture that is meant as a style, and what its user should know ("" if nothing). As `read`;
+    ValueError too where it is smaller than LEAST_PX."""
+    pixels, (width, height) = read(path)
+    h, w = pixels.shape[:2]
+    if min(h, w) < LEAST_PX:
+        raise ValueError(f"is too small: {w}x{h}, at least {LEAST_PX} px a side")
+    told = f"is {width}x{height}: read at {w}x{h}" if h * w < height * width else ""
+    return pixels, told
 
 
 def decode(data: bytes) -> tuple[NDArray[np.uint8], tuple[int, int]]:

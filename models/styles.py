@@ -16,9 +16,11 @@ Code = dict[str, Tensor]
 
 
 def encode(model: nn.Module, picture: NDArray[Any]) -> Code:
-    """An RGB picture, uint8 (H,W,3) of any size -> its code, on the device of the model."""
+    """An RGB picture, uint8 (H,W,3) of any size -> its code, on the device of the model, at the size
+    at which it sees styles."""
     device = next(model.parameters()).device
-    x = torch.tensor(pictures.style_sized(picture), device=device)
+    own = getattr(model, "sizes_styles", False)
+    x = torch.tensor(picture if own else pictures.style_sized(picture), device=device)
     code: Code = model.encode_style(x.permute(2, 0, 1)[None].float().div(255))
     return code
 
@@ -35,7 +37,9 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     output = given.output or given.picture.with_suffix(codes.SUFFIX)
     try:
-        pixels, _ = pictures.read(given.picture)
+        pixels, told = pictures.read_style(given.picture)
+        if told:
+            print(f"note: {given.picture} {told}")
         with torch.inference_mode():
             code = encode(models.load(given.model), pixels)
         codes.write(output, {name: t.numpy() for name, t in code.items()}, given.model)

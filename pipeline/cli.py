@@ -20,6 +20,7 @@ from pipeline.progress import ProgressView
 from pipeline.report import Progress, Report
 from pipeline.request import StreamOptions
 from pipeline.run import Pipeline
+from pipeline.sinks import check_folder
 
 EPILOG = """examples:
   python run_stream.py clip.mp4 --style styles/wave.jpg
@@ -31,6 +32,7 @@ EPILOG = """examples:
 exit codes: 0 done, 1 failed or the input was damaged, 2 bad usage, 3 source lost, 130 interrupted
 """
 INTERRUPTED = 130
+ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 def parse(arguments: list[str]) -> tuple[str, StreamOptions]:
@@ -79,6 +81,7 @@ def asked(arguments: list[str]) -> dict[str, Any]:
 def main(arguments: list[str]) -> int:
     """Run one job, or the doctor; every failure is one line on standard error."""
     speak(form_of(arguments))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments == ["doctor"]:
             from pipeline import doctor
@@ -96,7 +99,10 @@ def main(arguments: list[str]) -> int:
     except StreamError as error:
         say(str(error), logging.ERROR, {"exit_code": error.exit_code})
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # SIGTERM while Ray starts: it has put a handler of its own there.
+        if isinstance(end, SystemExit) and end.code != signal.SIGTERM:
+            raise
         say("interrupted before anything was painted")
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001  nobody is served by a traceback
@@ -118,6 +124,8 @@ def paint_all(films: list[Film], options: StreamOptions) -> int:
         except StreamError as error:
             code = error.exit_code
             film.state = f"failed: {error}"
+        except KeyboardInterrupt:
+            code, film.state = INTERRUPTED, "interrupted"
         worst = max(worst, code)
         for line in table(films):
             say(line)
@@ -128,6 +136,8 @@ def paint_all(films: list[Film], options: StreamOptions) -> int:
 
 def paint(source: str, options: StreamOptions) -> int:
     """One input, start to end -> exit code."""
+    if options.report:
+        check_folder(Path(options.report).parent)
     with planned(source, options) as plan:
         outputs = ", ".join(map(shown, plan.sinks))
         size = f"{plan.info.width}x{plan.info.height}"
@@ -148,6 +158,7 @@ def form_of(arguments: list[str]) -> str:
 def execute(plan: Plan, options: StreamOptions) -> Report:
     """Run with progress; the report file is written however it ends."""
     pipeline, report_path = None, options.report
+    before = {number: signal.getsignal(number) for number in ENDING}
     try:
         with ExitStack() as stack:
             views: list[Callable[[Progress], None]] = [
@@ -167,7 +178,7 @@ def execute(plan: Plan, options: StreamOptions) -> Report:
 
             pipeline = stack.enter_context(Pipeline(plan, tell))
             # Ray has handlers of its own: ours come after its start.
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ENDING:
                 signal.signal(number, lambda *_: pipeline.stop())
             pipeline.run()
     except StreamError as error:
@@ -175,8 +186,12 @@ def execute(plan: Plan, options: StreamOptions) -> Report:
             pipeline.report.error = str(error)
         raise
     finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if report_path and pipeline:
             pipeline.report.save(Path(report_path))
+    # Asked at the last moment: what comes after this film must hear of it.
+    pipeline.report.interrupted = pipeline.report.interrupted or pipeline.asked_to_end
     return pipeline.report
 
 

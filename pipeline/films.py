@@ -1,5 +1,6 @@
 """A folder of films as one job: where each of them goes, and how far they are."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from pipeline.request import StreamOptions
 from pipeline.sinks import journals
 from pipeline.sources import PICTURE_SUFFIXES
 
+PART = re.compile(r"\.part(-\d{6,}|-join)?\.[^.]+$")
+"""Ends the name of what another run has not completed."""
 SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
     *(".flv", ".wmv", ".asf", ".ogv", ".3gp", ".mxf", ".vob", ".gif"),
@@ -36,21 +39,24 @@ def films_of(source: str, options: StreamOptions) -> list[Film]:
     if not folder.is_dir():
         return []
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    if any(p.suffix.lower() in PICTURE_SUFFIXES for p in files):
-        return []
     outputs = [Path(text) for text in options.output]
     found = [
         Film(path, default_output(str(path), options))
         for path in files
-        if path.suffix.lower() in SUFFIXES and ".part" not in path.name
+        if path.suffix.lower() in SUFFIXES and not PART.search(path.name)
     ]
-    if not found or not outputs:
+    if not found:
+        return []
+    if any(p.suffix.lower() in PICTURE_SUFFIXES for p in files):
+        raise ConfigError(f"{source} has films and pictures: name one kind, such as {source}/*.jpg")
+    if not outputs:
         made = {Path(film.output) for film in found}  # of an earlier run, beside the films
-        return [film for film in found if film.path not in made]
-    if len(outputs) > 1 or outputs[0].suffix:
+        found = [film for film in found if film.path not in made]
+    elif len(outputs) > 1 or outputs[0].suffix:
         raise ConfigError("a folder of films goes into one folder: -o painted/")
-    for film in found:
-        film.output = str(outputs[0] / Path(film.output).name)
+    else:
+        for film in found:
+            film.output = str(outputs[0] / Path(film.output).name)
     if len({film.output for film in found}) < len(found):
         raise ConfigError(f"two films of {source} differ only in their suffix: rename one of them")
     return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import models
+from pipeline.sources.images import pictures_of
 
 Job = dict[str, dict[str, Any]]
 """`options`: name -> value; `contents`: path -> fingerprint; all of it plain for JSON."""
@@ -25,10 +26,13 @@ FREE = {
 }
 """Options that change no pixel."""
 SAMPLES, SAMPLE_BYTES = 64, 1 << 20
+FEW, FEW_BYTES = 8, 1 << 16
+"""Of each of many files."""
 
 
-def job_of(source: str, options: Any, files: list[str]) -> Job:
-    """The job of painting `source` by `options`, which name the further `files`."""
+def job_of(source: str, options: Any, files: list[str], about: str = "") -> Job:
+    """The job of painting `source` by `options`, which name the further `files`. `about`: what is
+    known of a source that lies on no disk."""
     values = {
         field.name: _plain(getattr(options, field.name))
         for field in dataclasses.fields(options)
@@ -41,6 +45,9 @@ def job_of(source: str, options: Any, files: list[str]) -> Job:
     if weights.exists():
         named[options.model] = weights
     contents = {name: fingerprint(path) for name, path in named.items() if path.exists()}
+    if source not in contents:
+        pattern = ":" not in source
+        contents[source] = fingerprint_of_all(pictures_of(source)) if pattern else about
     return {
         "options": {"input": source, **values},
         "contents": contents,
@@ -49,20 +56,29 @@ def job_of(source: str, options: Any, files: list[str]) -> Job:
 
 
 def fingerprint(path: Path) -> str:
-    """Of a file: of its size and all it holds, or where it is large of a MiB at 64 places. Of a
-    folder: of the names and sizes of its files."""
-    made = sha256()
+    """Of a file: of its size and all it holds, or where it is large of SAMPLES samples. Of a
+    folder: of its files."""
     if path.is_dir():
-        for file in sorted(p for p in path.iterdir() if p.is_file()):
-            made.update(f"{file.name}\0{file.stat().st_size}\0".encode())
-        return made.hexdigest()
+        return fingerprint_of_all(sorted(p for p in path.iterdir() if p.is_file()))
+    return _sampled(path, SAMPLES, SAMPLE_BYTES)
+
+
+def fingerprint_of_all(paths: list[Path]) -> str:
+    """Of many files: of their names, their sizes and a few samples of each."""
+    made = sha256()
+    for path in paths:
+        made.update(f"{path.name}\0{_sampled(path, FEW, FEW_BYTES)}\0".encode())
+    return made.hexdigest()
+
+
+def _sampled(path: Path, samples: int, sample_bytes: int) -> str:
     size = path.stat().st_size
-    made.update(str(size).encode())
-    step = max(SAMPLE_BYTES, (size - SAMPLE_BYTES) // (SAMPLES - 1))
+    made = sha256(str(size).encode())
+    step = max(sample_bytes, (size - sample_bytes) // (samples - 1))
     with path.open("rb") as data:
         for place in range(0, size, step):
             data.seek(place)
-            made.update(data.read(SAMPLE_BYTES))
+            made.update(data.read(sample_bytes))
     return made.hexdigest()
 
 
@@ -70,7 +86,8 @@ def differences(before: dict[str, Any], now: Job) -> list[str]:
     """What has changed, one phrase each."""
     found = []
     for group, things in now.items():
-        old = before.get(group, {})
+        old = before.get(group)
+        old = old if isinstance(old, dict) else {}
         for name in {**old, **things}:
             was, is_ = old.get(name), things.get(name)
             if was == is_:

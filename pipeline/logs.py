@@ -10,6 +10,7 @@ from typing import Any
 
 FORMS = ("text", "json")
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 Facts = dict[str, Any]
 LOG = logging.getLogger("stylestream")
 PREFIXES = {logging.WARNING: "note: ", logging.ERROR: "error: "}
@@ -19,7 +20,8 @@ class Text(logging.Formatter):
     """The message, after a word that says how serious it is."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return PREFIXES.get(record.levelno, "") + record.getMessage()
+        # What strangers have put into a name must not make another line.
+        return PREFIXES.get(record.levelno, "") + CONTROL.sub(" ", record.getMessage())
 
 
 class Json(logging.Formatter):

@@ -59,6 +59,8 @@ class Mask:
         told = []
         if self._still is not None and not picture.any():
             told.append(f"mask {self.path} is black everywhere: its style is not seen")
+        if self._still is not None and picture.min() == 255:
+            told.append(f"mask {self.path} is white everywhere: no style before its own is seen")
         if abs(w * height - h * width) > max(w * height, h * width) * 0.02:
             told.append(f"mask {self.path} is {w}x{h}: stretched to {width}x{height}")
         return told

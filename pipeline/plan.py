@@ -76,7 +76,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         options.connect_attempts,
     )
     outputs = options.output or [default_output(source, options)]
-    if len({*outputs}) < len(outputs):
+    if len({path if "://" in path else Path(path).absolute() for path in outputs}) < len(outputs):
         raise ConfigError("two outputs have the same name")
     sink_options = SinkOptions(
         options.codec,
@@ -96,9 +96,9 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             source_options = replace(source_options, known=info)
         else:
             marks = [options.style_mask] if options.style_mask else []
-            job = job_of(
-                source, options, [*map(str, (s.path for s in styles)), *options.mask, *marks]
-            )
+            files = [*map(str, (s.path for s in styles)), *options.mask, *marks]
+            about = f"{info.width}x{info.height}, {info.frames} frames of {info.rate} a second"
+            job = job_of(source, options, files, about)
             sink_options = replace(sink_options, job=job)
         if look.film is not None:
             check_film(options, info)

@@ -12,6 +12,11 @@ from pipeline.errors import SourceInvalid
 MOST_STEPS = 5
 _MOVED = {301, 302, 303, 307, 308}
 _PORTS = {"http": 80, "https": 443}
+_LEADING_ON = [
+    ipaddress.ip_network(net)
+    for net in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "fec0::/10")
+]
+"""IPv6 addresses that hold an IPv4 address, which may be a private one, or are private."""
 
 
 def landed(url: str, name: str, limit_s: float) -> str:
@@ -63,4 +68,12 @@ def _place(at: SplitResult) -> tuple[str | None, int]:
 def _is_public(at: SplitResult) -> bool:
     """Whether every address of the host is one of the open internet."""
     found = socket.getaddrinfo(at.hostname, _place(at)[1], type=socket.SOCK_STREAM)
-    return all(ipaddress.ip_address(str(entry[4][0]).split("%")[0]).is_global for entry in found)
+    return all(is_public(str(entry[4][0]).split("%")[0]) for entry in found)
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the open internet. Not so what leads on to an IPv4 address
+    (6to4, NAT64), which Python takes for public."""
+    ip = ipaddress.ip_address(address)
+    inside = isinstance(ip, ipaddress.IPv6Address) and any(ip in net for net in _LEADING_ON)
+    return ip.is_global and not ip.is_multicast and not inside

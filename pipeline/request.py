@@ -178,6 +178,7 @@ class StreamOptions:
         "frames come out",
         metavar="PORT",
         least=1,
+        most=65535,
     )
     log: str = option("text", "lines for people, or one JSON object a line", choices=FORMS)
     engine: str = option(

@@ -64,8 +64,8 @@ class Pipeline:
     def __enter__(self) -> "Pipeline":
         """Start Ray, the pool and the stages."""
         plan = self._plan
-        start_ray(plan.address, plan.shared, plan.stylizers > 1)
         try:
+            start_ray(plan.address, plan.shared, plan.stylizers > 1)
             self._make_pool()
             handle = self._pool.handle
             self._crew = Crew(self._plan, handle, self._ledger, self._account)
@@ -97,6 +97,11 @@ class Pipeline:
         """Take no new frames, complete the output with what is under way, end. Asked again:
         complete it with what is written."""
         self._stops.append(time.monotonic())
+
+    @property
+    def asked_to_end(self) -> bool:
+        """Whether `stop` was called."""
+        return bool(self._stops)
 
     # -- building ------------------------------------------------------------------------------
 
@@ -194,8 +199,10 @@ class Pipeline:
             self._submit(writer, "poll", self.report.figures())
         if ledger.complete and not writer.calls:
             # An interrupted run that wrote nothing has nothing to complete.
-            ending = "finish" if ledger.total else "abandon"
-            self._submit(writer, ending, budget_s=LONG_BUDGET_S)
+            if ledger.total:
+                self._submit(writer, "finish", self.report.interrupted, budget_s=LONG_BUDGET_S)
+            else:
+                self._submit(writer, "abandon", budget_s=LONG_BUDGET_S)
 
     def _submit(
         self,

@@ -232,9 +232,9 @@ class Sound:
                 raise
             self._failed += 1
 
-    def rest(self) -> None:
-        """Writes all that is left, to the end of the sound."""
-        self.until(Fraction(10**9))
+    def rest(self, end_s: Fraction | None) -> None:
+        """Writes what is left: to the end of the sound, or to `end_s` of the output."""
+        self.until(Fraction(10**9) if end_s is None else end_s)
         for track in self._tracks.values():
             self._out.mux(list(track.flush()))
         if self._failed:

@@ -179,9 +179,9 @@ class Writer(Stage):
         self._sink.tell(figures)
         return self._report()
 
-    def finish(self) -> Work:
-        """Complete the output under its final name."""
-        self._sink.finish()
+    def finish(self, cut: bool) -> Work:
+        """Complete the output under its final name; `cut`: as it was asked to end early."""
+        self._sink.finish(cut)
         return self._report()
 
     def abandon(self) -> Work:

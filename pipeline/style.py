@@ -10,8 +10,6 @@ from pipeline.errors import ConfigError
 from pipeline.frame import Pixels
 from pipeline.timeline import Span, span
 
-MIN_SIDE_PX = 32
-
 
 @dataclass(frozen=True, slots=True)
 class Style:
@@ -36,18 +34,12 @@ def read_style(text: str, model: str = "compact") -> Style:
     if path.suffix == codes.SUFFIX:
         return Style(path, weight, when, _read_code(path, model))
     try:
-        pixels, (width, height) = pictures.read(path)
+        pixels, told = pictures.read_style(path)
     except OSError as error:
         raise ConfigError(f"style {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise ConfigError(f"style {path} {error}") from error
-    h, w = pixels.shape[:2]
-    if min(h, w) < MIN_SIDE_PX:
-        raise ConfigError(f"style {path} is too small: {w}x{h}, at least {MIN_SIDE_PX} px a side")
-    notice = None
-    if h * w < height * width:
-        notice = f"style {path} is {width}x{height}: read at {w}x{h}"
-    return Style(path, weight, when, pixels, notice)
+    return Style(path, weight, when, pixels, f"style {path} {told}" if told else None)
 
 
 def _read_code(path: Path, model: str) -> codes.Arrays:

@@ -14,7 +14,7 @@ from conftest import ROOT, Run
 from safetensors.torch import save_file
 
 import models
-from engines import Engine, cache, load_engine
+from engines import Engine, cache, choice, load_engine
 
 GRAPHS = ("onnx", "openvino")
 
@@ -135,6 +135,27 @@ def test_auto_takes_the_fastest_and_keeps_to_it(kept: Path) -> None:
     written = choice.stat().st_mtime_ns
     assert load_engine("compact", "cpu", 1, "auto").fingerprint == first.fingerprint
     assert choice.stat().st_mtime_ns == written
+
+
+def test_auto_does_without_runtimes_that_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as one that was built for another processor, at whatever point it fails."""
+
+    class Broken:
+        def encode_style(self, style: object) -> object:
+            raise RuntimeError("illegal instruction\nin a library")
+
+    made = choice.make_engine
+
+    def make(kind: str, *about: object) -> object:
+        return made(kind, *about) if kind == "torch" else Broken()
+
+    monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(choice, "make_engine", make)
+    engine = load_engine("compact", "cpu", 1, "auto")
+    assert engine.why.startswith("engine torch:")
+    assert "onnx: illegal instruction, openvino: illegal instruction" in engine.why
 
 
 def test_auto_does_without_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

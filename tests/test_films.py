@@ -2,8 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from conftest import Run
 from media import video
+
+from pipeline.cli import parse
+from pipeline.errors import ConfigError
+from pipeline.films import films_of
 
 
 def test_each_film_is_painted_and_a_bad_one_stops_none(paint: Run, tmp_path: Path) -> None:
@@ -26,3 +31,24 @@ def test_each_film_is_painted_and_a_bad_one_stops_none(paint: Run, tmp_path: Pat
     assert (out / "a_identity.mp4").stat().st_mtime_ns == made
     refused = paint(films, "--model", "identity", "-o", out / "x.mp4")
     assert "goes into one folder" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a.mov", "a.mp4"], "differ only in their suffix"),
+        (["a.mp4", "cover.jpg"], "has films and pictures"),
+    ],
+)
+def test_no_film_is_left_out_in_silence(names: list[str], said: str, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match=said):
+        films_of(*parse([str(tmp_path), "--model", "identity"]))
+
+
+def test_what_a_run_has_begun_is_no_film(tmp_path: Path) -> None:
+    for name in ("the.party.mp4", "a.part.mp4", "a.part-000120.mp4", "a.part-join.mp4"):
+        (tmp_path / name).touch()
+    found = films_of(*parse([str(tmp_path), "--model", "identity"]))
+    assert [film.path.name for film in found] == ["the.party.mp4"]

@@ -20,6 +20,7 @@ import pytest
 from conftest import ROOT
 
 from pipeline.errors import SourceError, StreamError
+from pipeline.redirects import is_public
 from pipeline.sinks import open_sink
 from pipeline.sources import open_source
 from tests import bombs, media
@@ -202,6 +203,26 @@ def test_foreign_addresses_open_nothing(wire: Wire, text: str) -> None:
         open_source(asked)
     assert len(str(caught.value).splitlines()) == 1
     assert not wire.touched
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("93.184.216.34", True),
+        ("2606:2800:220:1::1", True),
+        ("10.0.0.1", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("::7f00:1", False),
+        ("::ffff:127.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b:1::1", False),
+        ("2002:7f00:1::", False),
+        ("fec0::1", False),
+    ],
+)
+def test_what_leads_to_a_private_place_is_not_public(address: str, public: bool) -> None:
+    assert is_public(address) == public
 
 
 def test_a_server_leads_on_to_nothing_behind_this_machine(wire: Wire) -> None:

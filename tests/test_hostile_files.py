@@ -22,7 +22,7 @@ from onnx import TensorProto, helper
 from safetensors.numpy import save_file
 
 import models
-from engines import cache, load_engine
+from engines import cache, check_code, load_engine
 from models import codes
 from pipeline.errors import ConfigError, EngineError, StreamError
 from pipeline.options import build, read_yaml
@@ -124,12 +124,28 @@ def test_foreign_style_codes_are_refused(tmp_path: Path) -> None:
     with closing(pool):
         for name, arrays in wrong.items():
             path = tmp_path / f"{name}.style"
-            save_file(arrays, path, about)
+            save_file(arrays, path, about | {"sha256": codes.digest(arrays)})
             with pytest.raises((ValueError, EngineError), match=r"style|code|damaged"):
                 Stylizer(pool.handle, look(path)).open()
         path = tmp_path / "right.style"
         codes.write(path, whole, "compact")
         Stylizer(pool.handle, look(path)).open()
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="is damaged"):
+        codes.read(path, "compact")
+
+
+def test_codes_that_hold_a_picture_must_fit_but_for_its_size() -> None:
+    engine = load_engine("stya2k", "cpu")
+    own = engine.encode_style(np.zeros((96, 128, 3), np.uint8))
+    whole = {name: values.numpy() for name, values in own.items()}
+    check_code(engine, whole)
+    key = next(name for name in whole if whole[name].ndim > 1)
+    for part in (whole[key][:, :1], whole[key][..., :0]):
+        with pytest.raises(ValueError, match="does not hold what this model needs"):
+            check_code(engine, whole | {key: part})
 
 
 def test_a_cache_that_others_can_write_is_not_used(

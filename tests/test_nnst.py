@@ -1,5 +1,6 @@
 """NNST's parts against the formulas written out densely, and pictures of awkward sizes."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import models
-from models import import_published, matching, nnst, oklab, pyramid
+from models import hypercolumns, import_published, matching, nnst, oklab, pyramid
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -102,6 +103,113 @@ def test_chroma_is_filtered_along_the_lightness() -> None:
                 part = before[0, :, y : y + 3, x : x + 3]
                 wanted[0, :, y, x] = (part * weight).sum((1, 2)) / weight.sum()
     assert torch.allclose(oklab.along(chroma, light), wanted)
+
+
+def test_published_colours_of_a_grey_style_clamp_the_lightness_alone() -> None:
+    painted, content, grey = (drawn(1, 3, 20, 30, seed=i).sigmoid() for i in range(3))
+    style = 0.3 + 0.3 * grey[:, :1] + 0.01 * grey
+    o, s = (oklab.to_oklab(x, linear=False)[0].flatten(1).numpy() for x in (painted, style))
+    low, high = s.min(1, keepdims=True), s.max(1, keepdims=True)
+    x = np.concatenate([o[:1].clip(low[0], high[0]), o[1:]])
+    assert (x[1:] > high[1:]).any()
+    assert np.cov(s)[1:, 1:].max() < 6e-5
+
+    def root(flat: np.ndarray) -> np.ndarray:
+        values, vectors = np.linalg.eigh(np.cov(flat, bias=True) + 1e-4 * np.eye(3))
+        return vectors * np.sqrt(values) @ vectors.T
+
+    lab = root(s) @ np.linalg.inv(root(x)) @ (x - x.mean(1, keepdims=True))
+    lab = (lab + s.mean(1, keepdims=True)).clip(low, high)
+    wanted = oklab.from_oklab(torch.from_numpy(lab).view(1, 3, 20, 30), linear=False)
+    assert torch.allclose(oklab.repainted(painted, content, style, published=True), wanted)
+
+
+@pytest.mark.parametrize(("size", "scales", "reduced"), [((128, 192), 4, 3), ((256, 1024), 5, 2)])
+def test_painting_starts_from_the_reduced_photograph(
+    size: tuple[int, int], scales: int, reduced: int
+) -> None:
+    content = drawn(1, 3, *size)
+    begun = nnst.beginning(content)
+    assert nnst.scales_of(content) == scales
+    assert not any(level.any() for level in begun[:reduced])
+    # Halved bilinearly time and again: means of squares.
+    small = nn.functional.avg_pool2d(content, 2**reduced)
+    assert torch.allclose(pyramid.join(begun[reduced:]), small)
+
+
+def test_published_samples_are_used_again_for_64_places_a_side_and_fewer() -> None:
+    shapes = [(4, 130, 10), (8, 65, 4), (8, 64, 5), (16, 32, 2), (7, 32, 2)]
+    maps = [drawn(1, *shape, seed=i) for i, shape in enumerate(shapes)]
+    own = [m.view(m.shape[1], -1).T for m in maps]
+    found = nnst.reused(own, maps)
+    assert [a is b for a, b in zip(found, own, strict=True)] == [True, True, False, False, True]
+    assert torch.equal(found[2].T, maps[1].view(8, -1))
+    assert torch.equal(found[3].T, maps[1].view(16, -1))
+    assert nnst.reused(own[2:], maps[2:])[0] is own[2]  # none larger
+
+
+def test_published_main_pass_is_the_released_one_written_plainly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(nnst, "PUBLISHED_STEPS", 2)
+    monkeypatch.setattr(nnst, "pull", lambda now, *_: 0 * now.sum())  # nothing in the last pass
+    model = models.build("nnst", published=True).double()
+    content, style = (scaled(drawn(1, 3, 16, 18, seed=i), (64, 72)).sigmoid() for i in (0, 1))
+    painted = released(content, style, model, scales=3, steps=2).clamp(0, 1)
+    wanted = oklab.repainted(painted, content, style, published=True)
+    assert torch.allclose(model(content, model.encode_style(style)), wanted, atol=1e-9, rtol=0)
+
+
+def released(content: Tensor, style: Tensor, model: nnst.NNST, scales: int, steps: int) -> Tensor:
+    """Up to the last pass, before the colours."""
+    original, sought, looks = (decomposed(x, 8) for x in (content, content, style))
+    sought[:3] = [level * 0 for level in sought[:3]]
+    for scale in reversed(range(scales)):
+        alpha = 0.0 if scale == scales - 1 else 0.25
+        seen = alpha * composed([original[scale], *sought[scale + 1 :]])
+        query = stacked(seen + (1 - alpha) * composed(original[scale:]), model)
+        look = composed(looks[scale:])
+        keys = torch.cat([stacked(look.rot90(turn, (2, 3)), model) for turn in range(4)])
+        target = keys[distances(query, keys).argmin(1)]
+        levels = [level.clone().requires_grad_() for level in sought[scale:]]
+        adam = torch.optim.Adam(levels, 2e-3)
+        for _ in range(steps):
+            adam.zero_grad()
+            picture = composed(levels)
+            alike = torch.cosine_similarity(stacked(picture, model), target)
+            (1 - alike.mean()).backward()
+            adam.step()
+        sought[scale:] = decomposed(picture.detach(), 8 - scale)  # the last step is lost
+    return composed(sought)
+
+
+def stacked(x: Tensor, model: nnst.NNST) -> Tensor:
+    """Hypercolumns (N,C), each layer divided by its channels."""
+    size = (x.shape[2] // 4, x.shape[3] // 4)
+    maps = [m / m.shape[1] for m in hypercolumns.layers(model.encoder, x)]
+    large = [nn.functional.interpolate(m, size, mode="bilinear", align_corners=True) for m in maps]
+    return torch.cat(large, 1).flatten(2)[0].T
+
+
+def decomposed(x: Tensor, count: int) -> list[Tensor]:
+    """So many details while a side is left to halve, and the rest."""
+    levels = []
+    while len(levels) < count and min(x.shape[2:]) > 1:
+        small = scaled(x, (x.shape[2] // 2, x.shape[3] // 2))
+        levels.append(x - scaled(small, x.shape[2:]))
+        x = small
+    return [*levels, x]
+
+
+def composed(levels: list[Tensor]) -> Tensor:
+    *details, x = levels
+    for detail in reversed(details):
+        x = detail + scaled(x, detail.shape[2:])
+    return x
+
+
+def scaled(x: Tensor, size: Sequence[int]) -> Tensor:
+    return nn.functional.interpolate(x, tuple(size), mode="bilinear")
 
 
 @pytest.fixture

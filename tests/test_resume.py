@@ -18,12 +18,12 @@ from test_kills import children, decoded, processes, start, wait_for
 from test_sinks import packets, times
 
 from pipeline.errors import ConfigError, SinkError
-from pipeline.job import Job, job_of
+from pipeline.job import Job, differences, job_of
 from pipeline.pool import FramePool
 from pipeline.queues import Ticket
 from pipeline.request import StreamOptions
 from pipeline.sinks import SinkOptions, journals, open_sink, prepare
-from pipeline.sinks._journal import Journal
+from pipeline.sinks._journal import Journal, Piece
 from pipeline.sources import SourceOptions, open_source
 from pipeline.stages import Writer
 from tests import media
@@ -208,6 +208,30 @@ def test_what_has_changed_is_named(tmp_path: Path) -> None:
         prepare(str(out), replace(options, resume=False))
     prepare(str(out), replace(options, resume=False, overwrite=True))
     assert os.listdir(tmp_path) == ["style.jpg"]
+
+
+@pytest.mark.parametrize("name", ["shots", "shots/*.bmp", "shots/%d.bmp"])
+def test_other_pictures_under_the_same_names_are_another_job(name: str, tmp_path: Path) -> None:
+    (tmp_path / "shots").mkdir()
+    jobs = []
+    for level in (0, 255):
+        for i in range(3):
+            (tmp_path / f"shots/{i}.bmp").write_bytes(bytes([level]) * 300_000)
+        jobs.append(job_of(str(tmp_path / name), OPTIONS, []))
+    (said,) = differences(*jobs)
+    assert said == f"{tmp_path / name} holds something else now"
+
+
+@pytest.mark.parametrize("line", ['{"part": 0}', "5", "[" * 5000, '{"job": 1}', '{"part": []}'])
+def test_a_damaged_journal_is_read_as_far_as_it_makes_sense(line: str, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "out.mp4")
+    journal.begin(job())
+    piece = Piece(0, 60, 0, 59, 1000, "")
+    journal.note(piece)
+    journal.path.write_text(journal.path.read_text() + line + "\n")
+    assert journal.pieces() == [piece]
+    journal.path.write_text(line)
+    assert not journal
 
 
 def test_pictures_that_are_there_stay(tmp_path: Path) -> None:

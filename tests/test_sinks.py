@@ -210,11 +210,18 @@ def test_refusals_name_the_way_out(tmp_path: Path) -> None:
             prepare(text, options, source)
 
 
-def test_prepare_clears_old_parts(tmp_path: Path) -> None:
+def test_old_parts_are_replaced_only_when_asked(tmp_path: Path) -> None:
+    """Of a live run, which keeps no journal, they are all there is of a recording."""
     for name in ("out.part.mp4", "out.part-000120.mp4", "out.part-join.mp4", "other.part.mp4"):
         (tmp_path / name).touch()
     prepare(str(tmp_path / "new" / "out.mp4"))
-    prepare(str(tmp_path / "out.mp4"))
+    out, every = str(tmp_path / "out.mp4"), sorted(os.listdir(tmp_path))
+    with pytest.raises(SinkError, match=r"out\.part\.mp4 is what an interrupted run has written"):
+        prepare(out)
+    with pytest.raises(SinkError, match="the input itself"):
+        prepare(out, SinkOptions(overwrite=True), str(tmp_path / "out.part.mp4"))
+    assert sorted(os.listdir(tmp_path)) == every
+    prepare(out, SinkOptions(overwrite=True))
     assert sorted(os.listdir(tmp_path)) == ["new", "other.part.mp4"]
 
 

@@ -17,6 +17,7 @@ from pipeline.style import read_style
 from pipeline.timeline import Span, Timeline
 
 WAVE, INK = ROOT / "styles" / "wave.jpg", ROOT / "styles" / "ink.jpg"
+Patch, Capture = pytest.MonkeyPatch, pytest.CaptureFixture[str]
 CLIP = "test:size=64x48,rate=10,frames=6"
 
 
@@ -97,11 +98,13 @@ def test_a_mask_may_be_a_video(paint: Run, plain: dict, tmp_path: Path) -> None:
 
 
 def test_masks_that_need_a_word_get_it(paint: Run, tmp_path: Path) -> None:
-    Image.new("L", (100, 50)).save(tmp_path / "black.png")
-    done = paint(
-        CLIP, "--style", WAVE, "--style", INK, "--mask", tmp_path / "black.png", "-o", "null:"
-    )  # fmt: skip
+    words: list[object] = ["--style", WAVE]
+    for colour, size in (("black", (100, 50)), ("white", (64, 48))):
+        Image.new("L", size, colour).save(tmp_path / f"{colour}.png")
+        words += ["--style", INK, "--mask", tmp_path / f"{colour}.png"]
+    done = paint(CLIP, *words, "-o", "null:")
     assert done.returncode == 0, done.stderr
+    assert "white.png is white everywhere" in done.stderr
     assert "black everywhere" in done.stderr
     assert "100x50: stretched to 64x48" in done.stderr
 
@@ -172,3 +175,22 @@ def test_frames_cost_no_work_on_the_style_side() -> None:
     assert before == 1
     assert len(calls) == before + 3
     assert torch.is_tensor(code["color.mean"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["pixel.png"], "is too small: 1x1, at least 32 px"),
+        ([str(WAVE), "-o", "no/such/folder/x.style"], "cannot be written"),
+        (["wide.png", "-o", "wide.style", "--model", "dynast"], "more than the 256 that are read"),
+    ],
+)
+def test_codes_that_cannot_be_used_are_not_made(
+    given: list[str], said: str, tmp_path: Path, monkeypatch: Patch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("pixel.png", np.zeros((1, 1, 3), np.uint8))
+    cv2.imwrite("wide.png", np.zeros((384, 1300, 3), np.uint8))
+    assert styles.main(["make", *given]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.style*"))

@@ -170,7 +170,12 @@ class Loop:
         path = self.out / "checkpoint.pt"
         if not path.exists():
             return
-        state = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+        except OSError:
+            raise
+        except Exception as error:  # there is no end to the ways in which a damaged pickle fails
+            raise ValueError(f"{path} is damaged; remove it, or choose another --out") from error
         try:
             self.model.load_state_dict(state["model"])
             self.shadow.load_state_dict(state["shadow"])

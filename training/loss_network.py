@@ -8,9 +8,9 @@ CVPR 2020).
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -120,17 +120,32 @@ class LossNetwork(nn.Module):
 
 
 def load_loss_network(vgg: str, deep: str | None = None) -> LossNetwork:
-    """`vgg`: "torchvision" or a safetensors path; `deep`: path of the distilled network."""
+    """`vgg`: "torchvision" or a safetensors path; `deep`: path of the distilled network.
+
+    ValueError where a file is not what it should be.
+    """
     if vgg == "torchvision":
+        if deep is not None:
+            raise ValueError("--deep is for a file in --vgg: torchvision has every layer")
         return _from_torchvision()
-    true = load_file(vgg)
+    true = _read(vgg, "conv1_1.weight")
     if deep is None:
         return _frozen(LossNetwork(Tower(true, "reflect"), None, {}, caffe=True))
-    distilled = load_file(Path(deep))
+    distilled = _read(deep, "conv0.weight")
     aux = {k: v for k, v in distilled.items() if "aux" in k or k.startswith("conv0")}
     return _frozen(
         LossNetwork(Tower(true, "reflect"), Tower(distilled, "reflect"), aux, caffe=True)
     )
+
+
+def _read(path: str, needed: str) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not a loss network (.safetensors): {error}") from error
+    if needed not in tensors:
+        raise ValueError(f"{path} is not a loss network: it has no {needed}")
+    return tensors
 
 
 def _from_torchvision() -> LossNetwork:

@@ -16,7 +16,7 @@ import models
 from training import clips, contrast, data, losses
 from training.contrast import Heads
 from training.critics import ADVERSARIAL, Critics
-from training.loss_network import load_loss_network
+from training.loss_network import LossNetwork, load_loss_network
 from training.options import SHALLOW_TO_DEEP, TrainingOptions
 from training.painter import Painter, Paintings
 from training.precision import dtype
@@ -117,17 +117,21 @@ class Painting:
         frames = self.clips.frames if self.clips and not o.content else None
         self.content = data.Pictures(frames or data.read(o.content, o.short_side))
         self.style = data.Pictures(data.read(o.style, o.short_side))
-        self.network = load_loss_network(o.vgg, o.deep).to(device)
-        self.coarse_steps = o.coarse_steps if o.deep else 0
-        survey = (x.to(device) for x in self.content.survey(o.batch, o.side))
-        self.network.calibrate(survey, self._layers((*TERMS, *CONTRASTIVE)), self.coarse_steps > 0)
-        self.network.to(dtype(o.precision, device))
+        self.network = self._judge() if self._layers((*TERMS, *CONTRASTIVE)) else None
         self.teacher = None
         if o.teacher is not None:
             self.teacher = models.load(o.teacher).to(device, memory_format=torch.channels_last)
         self.module = Painter(self.model, *self._beside(), self.weights).to(device)
         self._ahead: deque[Batch] = deque()
         self._banks: list[dict[str, Tensor]] = []
+
+    def _judge(self) -> LossNetwork:
+        """The loss network, its layers scaled to these photographs."""
+        o = self.options
+        network = load_loss_network(o.vgg, o.deep).to(self.device)
+        survey = (x.to(self.device) for x in self.content.survey(o.batch, o.side))
+        network.calibrate(survey, self._layers((*TERMS, *CONTRASTIVE)), o.coarse_steps > 0)
+        return network.to(dtype(o.precision, self.device))
 
     def _beside(self) -> tuple[Critics | None, Heads | None]:
         """What learns beside the model; its own loss joins the terms."""
@@ -137,7 +141,7 @@ class Painting:
         if adversarial:
             critics = Critics(adversarial)
             self.weights = self.weights | {"critics": 1.0}
-        if contrastive:
+        if contrastive and self.network is not None:
             layers = [contrast.LAYERS[term] for term in contrastive]
             example = torch.zeros(1, 3, self.options.side, self.options.side, device=self.device)
             maps = self.network(example, layers)
@@ -150,6 +154,13 @@ class Painting:
         for term in STACKED:
             if term in self.weights and (odd := set(o.layers(term)) - set(SHALLOW_TO_DEEP[1:])):
                 raise ValueError(f"{term}_layers has {odd.pop()}: only 2_1, 3_1, 4_1, 5_1 can be")
+        if o.model in models.OPTIMISED:
+            raise ValueError(f"{o.model} paints by optimisation: it has nothing to train")
+        for term in self.weights.keys() & TERMS.keys():
+            if sum(o.layers(term).values()) <= 0:
+                raise ValueError(f"{term}_layers names no layer: {term}_weight 0 leaves it out")
+        if o.coarse_steps and not o.deep:
+            raise ValueError("--coarse-steps are judged by the network that --deep names")
         if o.batch < 2 and self.weights.keys() & set(CONTRASTIVE):
             raise ValueError("--batch 1: contrastive terms compare the pictures of a batch")
         if (o.teacher is not None) != ("imitation" in self.weights):
@@ -184,7 +195,7 @@ class Painting:
 
     def terms(self, module: nn.Module, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Paint a batch and compare: {term: loss}."""
-        coarse = step < self.coarse_steps
+        coarse = step < self.options.coarse_steps
         drawn = self._next(module, rng, coarse)
         style = drawn.style
         first, view, grid = self._second(drawn.content, rng)
@@ -288,7 +299,7 @@ class Painting:
             """Of some pictures, in one pass."""
             counts = [0 if x is None else len(x) for x in pictures]
             layers = self._layers(terms)
-            if not layers or not sum(counts):
+            if self.network is None or not layers or not sum(counts):
                 return [{} for _ in pictures]
             shown = torch.cat([x for x in pictures if x is not None])
             found = self.network(shown, layers, coarse)

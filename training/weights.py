@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
@@ -18,8 +18,7 @@ def resolved(options: TrainingOptions) -> TrainingOptions:
     whole = [name for name in options.init if "=" not in name]
     if not whole:
         raise ValueError("no model: give --model, or --init with weights that say what they are")
-    with safe_open(models.weights_file(whole[0]), framework="pt") as file:
-        about = file.metadata() or {}
+    about = models.metadata(whole[0])
     if "model" not in about:
         raise ValueError(f"{whole[0]} does not say which model it is of: give --model")
     made_with = json.loads(about.get("model_options", "{}"))
@@ -35,6 +34,8 @@ def begin(model: nn.Module, init: str) -> None:
         found = load_file(models.weights_file(name))
     except SafetensorError as error:
         raise ValueError(f"{name} is not a weights file (.safetensors): {error}") from error
+    # Of a whole model too a part can be taken, by the names that it has there.
+    found = {n.removeprefix(f"{part}."): t for n, t in found.items()}
     fitting = {n: t.float() for n, t in found.items() if n in own and own[n].shape == t.shape}
     if not fitting:
         raise ValueError(f"--init {init}: not one of its tensors fits")

@@ -81,8 +81,9 @@ class Sink(Protocol):
         """Takes `frame`; ignores an index below `next_index`, raises SinkError on a gap."""
         ...
 
-    def finish(self) -> None:
-        """Completes the output and gives it its name, all or nothing."""
+    def finish(self, cut: bool = False) -> None:
+        """Completes the output and gives it its name, all or nothing. `cut`: more frames would have
+        come; so sound that belongs to them is left out."""
         ...
 
     def abandon(self) -> None:
@@ -107,9 +108,11 @@ def shows_input(text: str) -> bool:
 
 def prepare(text: str, options: SinkOptions | None = None, input_text: str = "") -> None:
     """Called once before anything starts: refuses what cannot work, clears old part files."""
-    if input_text and _is_same(text, input_text):
-        raise SinkError(f"{text} is the input itself; give the output another name")
-    _module(text).prepare(text, options or SinkOptions())
+    kind = _module(text)
+    left = kind.left_of(text) if hasattr(kind, "left_of") else []
+    if input_text and any(_is_same(name, input_text) for name in (text, *left)):
+        raise SinkError(f"{text} would replace the input itself; give the output another name")
+    kind.prepare(text, options or SinkOptions())
 
 
 def open_sink(text: str, info: StreamInfo, options: SinkOptions | None = None) -> Sink:
@@ -162,7 +165,7 @@ def _kind_of(text: str) -> str:
     return "images" if is_folder or path.suffix.lower() in PICTURE_SUFFIXES else "file"
 
 
-def _is_same(text: str, input_text: str) -> bool:
+def _is_same(text: str | Path, input_text: str) -> bool:
     first, second = Path(text), Path(input_text.removeprefix("file:"))
     return first.exists() and second.exists() and first.samefile(second)
 

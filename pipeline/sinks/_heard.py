@@ -90,8 +90,8 @@ class Track:
         while self._ready and (self._ready[0].pts or 0) * self._ready[0].time_base <= time_s:
             self._out.mux(self._ready.popleft())
 
-    def rest(self) -> None:
-        """Writes all that is left."""
+    def rest(self, end_s: Fraction | None) -> None:
+        """Writes all that is left, which was heard with the pictures and so ends with them."""
         if self._at is not None:
             self._ready.extend(self._stream.encode(None))
         while self._ready:
@@ -144,9 +144,9 @@ class JoinedTrack:
             self._ahead = None
             self._out.mux(packet)
 
-    def rest(self) -> None:
-        """Writes all that is left."""
-        self.until(10**9)
+    def rest(self, end_s: Fraction | None) -> None:
+        """Writes what is left: all of it, or that before `end_s`."""
+        self.until(10**9 if end_s is None else end_s)
 
     def close(self) -> None:
         """Closes the part files."""

@@ -40,6 +40,13 @@ class Piece:
     """Which start of the machine: within one nothing that was written is lost."""
 
 
+def is_piece(line: dict[str, Any]) -> bool:
+    """Whether a line holds a whole piece."""
+    return line.keys() == Piece.__dataclass_fields__.keys() and all(
+        isinstance(line[name], int) for name in ("part", "frames", "size")
+    )
+
+
 def boot_id() -> str:
     """Another one after each start of the machine; "" where the system does not say."""
     try:
@@ -97,12 +104,7 @@ class Journal:
 
     def pieces(self) -> list[Piece]:
         """All pieces, oldest first."""
-        known = Piece.__dataclass_fields__.keys()
-        return [
-            Piece(**{k: v for k, v in line.items() if k in known})
-            for line in self._lines()
-            if "part" in line
-        ]
+        return [Piece(**line) for line in self._lines() if is_piece(line)]
 
     def keep(self, index: int, state: dict[str, Any]) -> None:
         """What a filter needs to go on at frame `index`; that of the last few is kept."""
@@ -148,10 +150,11 @@ class Journal:
         found = []
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                found.append(json.loads(line))
-            except ValueError:
+                read = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
-        return found if found and "job" in found[0] else []
+            found += [read] if isinstance(read, dict) else []
+        return found if found and isinstance(found[0].get("job"), dict) else []
 
     def _append(self, line: dict[str, Any]) -> None:
         try:

@@ -70,6 +70,7 @@ class Muxer:
         self._base = recipe.time_base
         self._sound = sound
         self._held: Packet[Any] | None = None
+        self._step, self._end = recipe.step, 0
         self._order = DecodeOrder(reorder_depth(recipe), recipe.step)
         if out.container.format.name in ("mp4", "mov") and recipe.coding.encoder in _TAGS:
             stream.codec_context.codec_tag = _TAGS[recipe.coding.encoder]
@@ -77,6 +78,7 @@ class Muxer:
     def shown(self, pts: int) -> None:
         """Notes the time of the next frame in showing order."""
         self._order.shown(pts)
+        self._end = max(self._end, pts + self._step)
 
     def mux(self, packets: Iterable[Packet[Any]]) -> None:
         """Writes packets of the encoder, in decoding order, all but the newest."""
@@ -103,14 +105,15 @@ class Muxer:
             self.shown(pts)
         self.mux(chunk)
 
-    def close(self, whole: bool = True) -> None:
-        """Completes the container; `whole` adds the sound after the last frame."""
+    def close(self, whole: bool = True, cut: bool = False) -> None:
+        """Completes the container; `whole` adds the sound that is left, `cut` no more of it than to
+        the end of the last frame."""
         try:
             if self._held is not None:
                 self._order.end(self._held)
                 self._write_held()
             if self._sound is not None and whole:
-                self._sound.rest()
+                self._sound.rest(self._end * self._base if cut else None)
         finally:
             self.release()
 
@@ -154,10 +157,10 @@ class PartWriter:
         self._muxer.shown(frame.pts)
         self._muxer.mux(self._encoder.encode(picture))
 
-    def finish(self, whole: bool = True) -> None:
-        """Writes what the encoder still holds and closes the file."""
+    def finish(self, whole: bool = True, cut: bool = False) -> None:
+        """Writes what the encoder still holds and closes the file, as Muxer.close."""
         self._muxer.mux(self._encoder.flush())
-        self._muxer.close(whole)
+        self._muxer.close(whole, cut)
 
     def drop(self) -> None:
         """Closes the files after a failure; what was written stays."""

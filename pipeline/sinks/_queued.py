@@ -86,7 +86,7 @@ class Queued:
         self._unheard.clear()
         return replace(frame, heard=(*before, *frame.heard))
 
-    def finish(self) -> None:
+    def finish(self, cut: bool = False) -> None:
         """Completes the output with what waits. SinkError: it takes nothing any more, or failed."""
         if not self._drained():
             raise SinkError(
@@ -95,7 +95,7 @@ class Queued:
             )
         if self._error is not None:
             raise self._error
-        self._sink.finish()
+        self._sink.finish(cut)
 
     def abandon(self) -> None:
         """Closes the output with what waits; what hangs is left to hang."""

@@ -155,7 +155,7 @@ class Relay(ABC):
                 self._pieces.append(at + SIZE.pack(len(piece.samples)) + piece.samples)
             self._changed.notify_all()
 
-    def finish(self) -> None:
+    def finish(self, cut: bool = False) -> None:
         """Hands over what is left. SinkError: not one frame was ever taken."""
         with self._changed:
             self._changed.wait_for(lambda: self._newest is None, ENDING_S)

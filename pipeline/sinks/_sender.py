@@ -96,7 +96,7 @@ def main(frames: BinaryIO) -> int:
                     track.until(inf)
             out.mux(stream.encode(None))
             if track is not None:
-                track.rest()
+                track.rest(None)
     except (FFmpegError, OSError, ValueError) as error:
         found = network_error(shown(to), error)
         if found is None or type(found) is SourceLost:

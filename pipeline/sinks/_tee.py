@@ -61,11 +61,11 @@ class Tee:
             raise self._lost[-1]
         self.next_index = self._first_wanted()
 
-    def finish(self) -> None:
+    def finish(self, cut: bool = False) -> None:
         """Completes all that are left. SinkError: what failed on the way."""
         for sink in list(self._sinks):
             try:
-                sink.finish()
+                sink.finish(cut)
             except SinkError as error:
                 self._lose(sink, error)
         if self._lost:

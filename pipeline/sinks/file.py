@@ -50,9 +50,20 @@ def prepare(text: str, options: SinkOptions) -> None:
         )
     if path.exists() and not options.overwrite:
         raise SinkError(f"{path} exists already: --overwrite replaces it, or give another name")
+    if (left := left_of(text)) and not options.overwrite:
+        raise SinkError(
+            f"{left[0]} is what an interrupted run has written: rename it to keep it, or "
+            "--overwrite begins anew"
+        )
     check_folder(path.parent)
     remove_parts(path)
     journal.remove()
+
+
+def left_of(text: str) -> list[Path]:
+    """The part files of earlier runs, which a new one replaces."""
+    join = join_path(Path(text))
+    return [*parts_of(Path(text)).values(), *([join] if join.exists() else [])]
 
 
 def journal_of(text: str) -> Journal:
@@ -171,24 +182,24 @@ class FileSink:
     def tell(self, figures: Figures) -> None:
         """Nobody watches here."""
 
-    def finish(self) -> None:
+    def finish(self, cut: bool = False) -> None:
         """Completes the file: by renaming, or by joining the parts."""
         if self.next_index == 0:
             raise SinkError(f"{self._final}: there was not one frame to write")
         with self._guarded():
             if self._writer is not None:
-                self._writer.finish()
+                self._writer.finish(cut=cut)
                 self._writer = None
                 self._parts[part_path(self._final, self._first)] = self.next_index - self._first
             done = next(iter(self._parts))
             if len(self._parts) > 1 or self._first:
-                done = self._join()
+                done = self._join(cut)
             self._note(0, done)
             os.replace(done, self._final)
             remove_parts(self._final)
         self._parts = {}
 
-    def _join(self) -> Path:
+    def _join(self, cut: bool) -> Path:
         """All parts as one file, not encoded again, with the sound copied afresh."""
         path = join_path(self._final)
         with open_media(str(next(iter(self._parts)))) as first:
@@ -199,7 +210,7 @@ class FileSink:
             muxer = Muxer(out, stream, self._recipe, self._sound_of_all(out))
             for chunk in self._chunks():
                 muxer.copy(chunk)
-            muxer.close()
+            muxer.close(cut=cut)
         return path
 
     def _sound_of_all(self, out: Output) -> Sound | JoinedTrack | None:

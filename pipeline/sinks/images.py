@@ -160,7 +160,7 @@ class ImagesSink:
     def tell(self, figures: Figures) -> None:
         """Nobody watches here."""
 
-    def finish(self) -> None:
+    def finish(self, cut: bool = False) -> None:
         """Every picture is complete already."""
         if self.next_index == 0:
             raise SinkError(f"{self._pattern}: there was not one frame to write")

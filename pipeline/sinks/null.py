@@ -50,7 +50,7 @@ class NullSink:
     def tell(self, figures: Figures) -> None:
         """Nobody watches here."""
 
-    def finish(self) -> None:
+    def finish(self, cut: bool = False) -> None:
         """Nothing to complete."""
 
     def abandon(self) -> None:
