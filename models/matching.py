@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 MAP_SIZE = 1 << 20
-"""Entries of the map that exist at a time: 4 MB, which caches hold. With 64 MB it takes half as long
-again."""
+"""Entries of the map that exist at a time: 4 MB, which caches hold. 64 MB cost half more time."""
 LEAST_NORM = 1e-4
 GUIDE_WEIGHT = 0.5
 

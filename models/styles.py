@@ -16,8 +16,8 @@ Code = dict[str, Tensor]
 
 
 def encode(model: nn.Module, picture: NDArray[Any]) -> Code:
-    """An RGB picture, uint8 (H,W,3) of any size -> its code, on the device of the model, at the size
-    at which it sees styles."""
+    """An RGB picture, uint8 (H,W,3) of any size -> its code, on the device of the model, at the
+    size at which it sees styles."""
     device = next(model.parameters()).device
     own = getattr(model, "sizes_styles", False)
     x = torch.tensor(picture if own else pictures.style_sized(picture), device=device)

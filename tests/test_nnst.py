@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import models
-from models import hypercolumns, import_published, matching, nnst, oklab, pyramid
+from engines import load_engine
+from models import codes, hypercolumns, import_published, matching, nnst, oklab, pyramid, styles
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -270,3 +272,16 @@ def test_weights_as_torchvision_has_them_are_not_loaded(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, tmp_path / "vgg16.pth")
     with pytest.raises(ValueError, match="must first become one of ours"):
         models.load(tmp_path / "vgg16.pth")
+
+
+def test_a_code_paints_as_its_picture_does(tmp_path: Path) -> None:
+    """However large it is: both are kept at the same size."""
+    large = np.random.default_rng(0).integers(0, 255, (600, 1300, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "large.png"), cv2.cvtColor(large, cv2.COLOR_RGB2BGR))
+    assert styles.main(["make", str(tmp_path / "large.png"), "--model", "nnst"]) == 0
+    engine = load_engine("nnst", "cpu")
+    made = engine.encode_style(codes.read(tmp_path / "large.style", "nnst"))
+    whole = engine.encode_style(large)
+    assert made.keys() == whole.keys()
+    assert made["picture.pixels"].shape == (1, 3, 473, 1024)
+    assert all(torch.equal(made[name], whole[name]) for name in whole)
