@@ -179,7 +179,7 @@ class Writer(Stage):
         self._sink.tell(figures)
         return self._report()
 
-    def finish(self, cut: bool) -> Work:
+    def finish(self, cut: bool = False) -> Work:
         """Complete the output under its final name; `cut`: as it was asked to end early."""
         self._sink.finish(cut)
         return self._report()
