@@ -16,6 +16,7 @@ from torch import Tensor
 
 import models
 from models.import_published import main
+from training.weights import begin
 
 State = dict[str, Tensor]
 PLACES = (1, 4, 7, 10, 14, 17, 21, 24)
@@ -170,6 +171,15 @@ def test_prefix_of_parallel_training_and_published_sampling(
     attention = models.load(out).attention["3"]
     assert attention.sample == 65536
     assert torch.equal(attention.f.weight, state["f.weight"].half().float())
+
+
+def test_the_encoder_alone_is_a_part_for_training(files: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "encoder.safetensors"
+    assert main([str(files["vgg"]), "-o", str(out)]) == 0
+    model = models.build("adaattn", width=1.0)
+    begin(model, f"encoder={out}")
+    theirs = torch.load(files["vgg"], weights_only=True)
+    assert torch.equal(model.encoder.conv1_1.weight, theirs["2.weight"])
 
 
 @pytest.mark.parametrize(

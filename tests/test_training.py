@@ -33,7 +33,7 @@ from training.command import command
 from training.data import Pictures, read
 from training.loop import schedule
 from training.loss_network import CONVS, load_loss_network
-from training.losses import nearest_loss, pyramid_loss
+from training.losses import covariance_loss, nearest_loss, pyramid_loss, statistics_loss
 from training.options import SHALLOW_TO_DEEP, DistilOptions, RunOptions, TrainingOptions
 from training.precision import dtype
 from training.similarity import similarity_loss
@@ -218,6 +218,18 @@ def test_a_distilled_encoder_has_unit_means_and_starts_a_training(
     assert torch.equal(model.encoder.conv1_1.weight, encoder.conv1_1.weight)
 
 
+def test_statistics_are_of_every_place() -> None:
+    """Also of maps so large that one would like to leave some out."""
+    x, y = features(1, 3, 160, 160).requires_grad_(), features(1, 3, 96, 130, seed=1)
+    for loss in (statistics_loss, covariance_loss):
+        (slope,) = torch.autograd.grad(loss(x, y), x)
+        assert (slope != 0).all()
+    flat, other = x.flatten(2), y.flatten(2)
+    wanted = (flat.mean(2) - other.mean(2)).square().mean()
+    spread = flat.std(2, correction=0) - other.std(2, correction=0)
+    assert torch.isclose(statistics_loss(x, y), wanted + spread.square().mean(), rtol=1e-3)
+
+
 def test_a_filter_that_never_answers_is_woken() -> None:
     torch.manual_seed(0)
     conv = torch.nn.Conv2d(3, 2, 3)
@@ -377,6 +389,9 @@ def test_the_published_weights_are_in_the_configs() -> None:
         (["--style-contrast-weight", 1, "--batch", 1], "--batch 1: contrastive terms compare"),
         (["--cycle-weight", 1], "--cycle-weight is for nnst_d"),
         (["--precision", "int4"], "none of auto, float32, bfloat16"),
+        (["--closest", 1.5], "1.5 is above 1"),
+        (["--model", "nnst"], "it has nothing to train"),
+        (["--coarse-steps", 5], "judged by the network that --deep names"),
     ],
 )
 def test_mistakes_get_one_line(train: Train, given: list[str], message: str) -> None:
@@ -384,6 +399,39 @@ def test_mistakes_get_one_line(train: Train, given: list[str], message: str) -> 
     assert code == 2
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "message"),
+    [
+        ("junk.safetensors", ["--vgg", "{junk}"], "is not a loss network (.safetensors)"),
+        ("other.safetensors", ["--vgg", "{junk}"], "it has no conv1_1.weight"),
+        ("junk.safetensors", ["--init", "{junk}"], "is not a weights file (.safetensors)"),
+        ("checkpoint.pt", ["--out", "{folder}"], "is damaged; remove it, or choose another --out"),
+    ],
+)
+def test_damaged_files_get_one_line(
+    name: str, more: list[str], message: str, material: Path, tmp_path: Path, train: Train
+) -> None:
+    junk = tmp_path / name
+    junk.write_bytes(b"junk")
+    if name.startswith("other"):
+        save_file({"weight": torch.zeros(1)}, junk)
+    words = [word.format(junk=junk, folder=tmp_path) for word in more]
+    code, said = train(*compact(material, tmp_path, 1), *words)
+    assert code == 2
+    assert message in said.splitlines()[-1]
+
+
+def test_without_terms_on_features_there_is_no_loss_network(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    seen = ("content", "style", "covariance", "nearest", "local")
+    without = [word for term in seen for word in (f"--{term}-weight", 0)]
+    given = compact(material, tmp_path / "out", 1, "--vgg", "no such file", *without)
+    code, said = train(*given)
+    assert code == 0, said
+    assert terms(said).keys() == {"identity", "alive", "consistency", "range"}
 
 
 # -- data --------------------------------------------------------------------------------------
