@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from evaluation.appearance import AppearanceJudge
 from evaluation.clips import Order, orders
@@ -97,7 +96,7 @@ def load_vgg(name: str) -> VggJudge:
     """The judge that sees with VGG-19; ConfigError when the weights are none."""
     try:
         return VggJudge(load_loss_network(name))
-    except (ValueError, OSError, SafetensorError, KeyError) as error:
+    except (ValueError, OSError) as error:
         raise ConfigError(f"--vgg {name}: {error}") from error
 
 

@@ -1,6 +1,5 @@
 """A folder of films as one job: where each of them goes, and how far they are."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,9 @@ from pipeline.errors import ConfigError
 from pipeline.plan import default_output
 from pipeline.request import StreamOptions
 from pipeline.sinks import journals
+from pipeline.sinks._parts import is_part
 from pipeline.sources import PICTURE_SUFFIXES
 
-PART = re.compile(r"\.part(-\d{6,}|-join)?\.[^.]+$")
-"""Ends the name of what another run has not completed."""
 SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"),
     *(".flv", ".wmv", ".asf", ".ogv", ".3gp", ".mxf", ".vob", ".gif"),
@@ -43,7 +41,7 @@ def films_of(source: str, options: StreamOptions) -> list[Film]:
     found = [
         Film(path, default_output(str(path), options))
         for path in files
-        if path.suffix.lower() in SUFFIXES and not PART.search(path.name)
+        if path.suffix.lower() in SUFFIXES and not is_part(path)
     ]
     if not found:
         return []

@@ -22,7 +22,7 @@ from pipeline.options import nearest
 from pipeline.request import StreamOptions
 from pipeline.sinks import SinkOptions, prepare
 from pipeline.sources import PICTURE_SUFFIXES, SourceOptions, open_source
-from pipeline.style import read_style, split
+from pipeline.style import Style, read_style, split
 from pipeline.stylizer import Look, Stylizer
 
 MOST_NAME, MOST_PART = 4096, 255
@@ -95,10 +95,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             check_live(options)
             source_options = replace(source_options, known=info)
         else:
-            marks = [options.style_mask] if options.style_mask else []
-            files = [*map(str, (s.path for s in styles)), *options.mask, *marks]
-            about = f"{info.width}x{info.height}, {info.frames} frames of {info.rate} a second"
-            job = job_of(source, options, files, about)
+            job = job_of(source, options, files_of(options, styles), described(info))
             sink_options = replace(sink_options, job=job)
         if look.film is not None:
             check_film(options, info)
@@ -124,6 +121,17 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             shared_ray() if options.address is None else None,
             notices,
         )
+
+
+def files_of(options: StreamOptions, styles: list[Style]) -> list[str]:
+    """What the options name beside the input."""
+    marks = [options.style_mask] if options.style_mask else []
+    return [*(str(style.path) for style in styles), *options.mask, *marks]
+
+
+def described(info: StreamInfo) -> str:
+    """What tells one film from another where its bytes are not at hand."""
+    return f"{info.width}x{info.height}, {info.frames} frames of {info.rate} a second"
 
 
 def shared_ray() -> Path | None:

@@ -117,7 +117,8 @@ class Painting:
         frames = self.clips.frames if self.clips and not o.content else None
         self.content = data.Pictures(frames or data.read(o.content, o.short_side))
         self.style = data.Pictures(data.read(o.style, o.short_side))
-        self.network = self._judge() if self._layers((*TERMS, *CONTRASTIVE)) else None
+        judged = self._layers((*TERMS, *CONTRASTIVE))
+        self.network = self._judge(judged) if judged else None
         self.teacher = None
         if o.teacher is not None:
             self.teacher = models.load(o.teacher).to(device, memory_format=torch.channels_last)
@@ -125,12 +126,12 @@ class Painting:
         self._ahead: deque[Batch] = deque()
         self._banks: list[dict[str, Tensor]] = []
 
-    def _judge(self) -> LossNetwork:
+    def _judge(self, layers: list[str]) -> LossNetwork:
         """The loss network, its layers scaled to these photographs."""
         o = self.options
         network = load_loss_network(o.vgg, o.deep).to(self.device)
         survey = (x.to(self.device) for x in self.content.survey(o.batch, o.side))
-        network.calibrate(survey, self._layers((*TERMS, *CONTRASTIVE)), o.coarse_steps > 0)
+        network.calibrate(survey, layers, o.coarse_steps > 0)
         return network.to(dtype(o.precision, self.device))
 
     def _beside(self) -> tuple[Critics | None, Heads | None]:

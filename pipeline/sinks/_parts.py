@@ -60,6 +60,11 @@ def parts_of(final: Path) -> dict[int, Path]:
     return dict(sorted((int(match[1] or 0), path) for match, path in found if match))
 
 
+def is_part(path: Path) -> bool:
+    """Whether a file has the name of a part, or of parts that are joined, of whatever output."""
+    return re.search(r"\.part(-\d{6,}|-join)?\.[^.]+$", path.name) is not None
+
+
 def forced(path: Path) -> int:
     """Forces what was written to a file to the disk -> its size in bytes."""
     with path.open("rb+") as file:
