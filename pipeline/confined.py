@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,12 +46,38 @@ def confined(
 ) -> T:
     """`call(*arguments)` in a child. `name` is what may be printed of the bytes that it decodes.
     Raises what it raises, or SourceInvalid: it crashed, or took longer than `wall_s`."""
+    with _child(_answer, call, arguments) as (child, receiver):
+        return _heard(name, child, receiver, wall_s)  # type: ignore[no-any-return]
+
+
+def streamed(name: str, call: Callable[..., Iterable[T]], *arguments: Any) -> Iterator[T]:
+    """One after another what `call(*arguments)` yields in a child, which is at most one ahead and
+    has WALL_S for each. Raises as `confined` does."""
+    with _child(_answer_each, call, arguments) as (child, receiver):
+        while (item := _heard(name, child, receiver, WALL_S)) is not None:
+            yield item[0]
+
+
+@contextmanager
+def _child(
+    answer: Callable[..., None], call: Callable[..., Any], arguments: Any
+) -> Iterator[tuple[Any, Connection]]:
+    """A child that answers with `call(*arguments)`, ended in any case."""
     receiver, sender = _context.Pipe(duplex=False)
     child = _context.Process(
-        target=_answer, args=(sender, os.getcwd(), call, arguments), daemon=True
+        target=answer, args=(sender, os.getcwd(), call, arguments), daemon=True
     )
     child.start()
     sender.close()
+    try:
+        yield child, receiver
+    finally:
+        child.kill()
+        child.join()
+        receiver.close()
+
+
+def _heard(name: str, child: Any, receiver: Connection, wall_s: float | None) -> Any:
     try:
         if not receiver.poll(wall_s):
             raise SourceInvalid(f"{name} takes longer than {wall_s:g} s to be looked at")
@@ -58,13 +85,9 @@ def confined(
     except EOFError:
         child.join()
         raise SourceInvalid(f"{name} makes its decoder {_end_of(child.exitcode or 0)}") from None
-    finally:
-        child.kill()
-        child.join()
-        receiver.close()
     if isinstance(outcome, StreamError):
         raise outcome
-    return outcome  # type: ignore[no-any-return]
+    return outcome
 
 
 def _end_of(code: int) -> str:
@@ -75,21 +98,36 @@ def _end_of(code: int) -> str:
 
 
 def _answer(sender: Connection, folder: str, call: Callable[..., T], arguments: Any) -> None:
-    """The child: Ctrl-C is for its parent, which ends it."""
+    """The child of `confined`."""
+    with _settled(sender, folder, CPU_S):
+        sender.send(call(*arguments))
+
+
+def _answer_each(
+    sender: Connection, folder: str, call: Callable[..., Iterable[T]], arguments: Any
+) -> None:
+    """The child of `streamed`."""
+    with _settled(sender, folder, None):
+        for item in call(*arguments):
+            sender.send((item,))
+        sender.send(None)
+
+
+@contextmanager
+def _settled(sender: Connection, folder: str, cpu_s: int | None) -> Iterator[None]:
+    """Within limits; an error is the answer. Ctrl-C is for the parent, which ends this child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.chdir(folder)
-    confine(CPU_S)
-    outcome: Any
+    confine(cpu_s)
     try:
-        outcome = call(*arguments)
+        yield
     except StreamError as error:
-        outcome = error
+        sender.send(error)
     except MemoryError:
-        outcome = SourceInvalid("an input asks for more memory than it may have; is it damaged?")
+        sender.send(SourceInvalid("an input asks for more memory than it may have; is it damaged?"))
     except Exception as error:  # noqa: BLE001  the boundary of a process, as of a stage
-        outcome = StreamError(f"unforeseen, please report it: {type(error).__name__}: {error}")
-    sender.send(outcome)
+        sender.send(StreamError(f"unforeseen, please report it: {type(error).__name__}: {error}"))
 
 
 def _end_with_parent() -> None:
@@ -100,8 +138,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def confine(cpu_s: int | None = None) -> None:
-    """Limits this process from now on, where the system can do that."""
+def confine(cpu_s: int | None = None, beside_bytes: int = 0, files: int | None = FILES) -> None:
+    """Limits this process from now on, where the system can do that. `beside_bytes`: memory that
+    it may need for other things than decoding; `files`: that it may open, None for any number."""
     try:
         import resource
     except ImportError:
@@ -111,8 +150,9 @@ def confine(cpu_s: int | None = None) -> None:
         _lower(resource.RLIMIT_CPU, cpu_s)
     if Path("/proc/self/statm").exists():
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + MEMORY_BYTES)
-        _lower(resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd")) + FILES)
+        _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + MEMORY_BYTES + beside_bytes)
+        if files is not None:
+            _lower(resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd")) + files)
 
 
 def _lower(which: int, to: int) -> None:

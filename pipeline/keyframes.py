@@ -13,9 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.confined import streamed
 from pipeline.flow import Flow, Grey, flow, inside, moved, trusted
 from pipeline.frame import Frame, Pixels
-from pipeline.sources import Source, SourceOptions, open_source
+from pipeline.opening import shown
+from pipeline.sources import SourceOptions, frames_of
 
 FLOW_SIDE_PX = 256
 """The short side at which motion is looked for."""
@@ -80,8 +82,7 @@ class KeyFrames:
         """`paint_key(time_s, pixels)` paints one frame as a key."""
         self._film, self._paint_key = film, paint_key
         self._stretch: Stretch | None = None
-        self._source: Source | None = None
-        self._ahead: Iterator[Frame | None] = iter(())
+        self._ahead: Iterator[Frame] = iter(())
         self._key: Frame | None = None
         self._key_painted: Pixels | None = None
 
@@ -94,11 +95,8 @@ class KeyFrames:
         return rendered(self._stretch, index, pixels)
 
     def _begin(self) -> None:
-        if self._source is not None:
-            self._source.__exit__(None, None, None)
-        self._source = open_source(self._film.source, self._film.options)
-        self._source.__enter__()
-        self._ahead = self._source.frames()
+        film = self._film
+        self._ahead = streamed(shown(film.source), frames_of, film.source, film.options)
         self._key = next(self._ahead)
         self._stretch = self._key_painted = None
 
@@ -111,8 +109,6 @@ class KeyFrames:
         back: list[Way] = []
         last, after, cut = key, None, False
         for frame in self._ahead:
-            if frame is None:
-                continue
             yield 0.0
             grey = grey_of(frame.pixels)
             cut = is_cut(greys[-1], grey)

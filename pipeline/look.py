@@ -57,21 +57,13 @@ def guides_of(options: StreamOptions, styles: list[Style]) -> tuple[str, Pixels]
     path = options.mask[0]
     marked = confined(f"mask {options.style_mask}", read_mask, options.style_mask)
     there = colours(marked)
-    for colour in confined(f"mask {path}", regions_in, path):
+    for colour in colours(Mask(path).picture(0.0)):
         if all(max(abs(a - b) for a, b in zip(colour, c, strict=True)) > SAME for c in there):
             raise ConfigError(
                 f"mask {path} has a region of colour #{bytes(colour).hex()}, which "
                 f"{options.style_mask} has nowhere: mark where its style is to be found"
             )
     return path, marked
-
-
-def regions_in(path: str) -> list[tuple[int, int, int]]:
-    """The colours that a mask begins with."""
-    mask = Mask(path)
-    found = colours(mask.picture(0.0))
-    mask.close()
-    return found
 
 
 def wanted_at_first(look: Look) -> Change:
@@ -94,9 +86,4 @@ def check_masks(options: StreamOptions, styles: list[Style]) -> None:
     if any(s.weight != 1 or s.span != Span() for s in styles):
         raise ConfigError("with --mask a style has neither weight nor time: the mask says where")
     for path in options.mask:
-        confined(f"mask {path}", check_mask, path)
-
-
-def check_mask(path: str) -> None:
-    """ConfigError unless it can be read."""
-    Mask(path).close()
+        Mask(path)

@@ -1,5 +1,7 @@
-"""Regions: masks say where each style lies, as pictures or as videos beside the frames."""
+"""Regions: masks say where each style lies, as pictures or as videos beside the frames. Both are
+decoded in child processes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -7,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import pictures
+from pipeline.confined import confined, streamed
 from pipeline.errors import ConfigError, StreamError
 from pipeline.frame import Frame, Pixels
-from pipeline.sources import PICTURE_SUFFIXES, Source, open_source
+from pipeline.sources import PICTURE_SUFFIXES, frames_of
 
 Shares = NDArray[np.float32]
 """Height x width x 1, how much a region has of each pixel, 0 to 1."""
@@ -23,34 +26,25 @@ class Mask:
 
     def __init__(self, path: str) -> None:
         """Read or open it; ConfigError says what is wrong."""
-        self.path = path
+        self.path, self._name = path, f"mask {path}"
         self._still: Pixels | None = None
-        self._source: Source | None = None
+        self._frames: Iterator[Frame] = iter(())
         self._scaled: tuple[Pixels, tuple[int, int], Shares] | None = None
         self._shown: Frame | None = None
         self._next: Frame | None = None
         if Path(path).suffix.lower() in PICTURE_SUFFIXES:
-            self._still = read_mask(path)
+            self._still = confined(self._name, read_mask, path)
         else:
             self._rewind()
 
     def _rewind(self) -> None:
-        self.close()
         try:
-            self._source = open_source(self.path)
-            self._source.__enter__()
-            self._frames = self._source.frames()
+            self._frames = streamed(self._name, frames_of, self.path)
             self._shown = self._next = next(self._frames, None)
         except StreamError as error:
-            raise ConfigError(f"mask {self.path}: {error}") from error
+            raise ConfigError(f"{self._name}: {error}") from error
         if self._shown is None:
-            raise ConfigError(f"mask {self.path} has no picture that can be decoded")
-
-    def close(self) -> None:
-        """Let go of the video."""
-        if self._source is not None:
-            self._source.__exit__(None, None, None)
-            self._source = None
+            raise ConfigError(f"{self._name} has no picture that can be decoded")
 
     def notices(self, width: int, height: int) -> list[str]:
         """What the user should know before frames of this size are painted."""
@@ -58,11 +52,11 @@ class Mask:
         h, w = picture.shape[:2]
         told = []
         if self._still is not None and not picture.any():
-            told.append(f"mask {self.path} is black everywhere: its style is not seen")
+            told.append(f"{self._name} is black everywhere: its style is not seen")
         if self._still is not None and picture.min() == 255:
-            told.append(f"mask {self.path} is white everywhere: no style before its own is seen")
+            told.append(f"{self._name} is white everywhere: no style before its own is seen")
         if abs(w * height - h * width) > max(w * height, h * width) * 0.02:
-            told.append(f"mask {self.path} is {w}x{h}: stretched to {width}x{height}")
+            told.append(f"{self._name} is {w}x{h}: stretched to {width}x{height}")
         return told
 
     def at(self, time_s: float, width: int, height: int) -> Shares:

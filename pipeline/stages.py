@@ -22,6 +22,9 @@ from pipeline.stabilize import Flicker, Stabilizer
 from pipeline.timings import cpu_seconds, memory_mib, peak_memory_mib
 
 END = object()
+HELD = 1000
+"""Frames for which there is memory in the writer, beside that for the sound which it copies: what
+encoders hold of them is less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,9 @@ class Writer(Stage):
 
     def open(self) -> Work:
         """Open the output; `next_index` says from where frames must be delivered (again)."""
-        outputs, _, options, _ = self._asked
+        outputs, info, options, _ = self._asked
+        # Whoever watches the live page takes a handle.
+        confine(beside_bytes=HELD * info.width * info.height * 3, files=None)
         self._sink = open_sinks(*self._asked)
         self._sink.__enter__()
         self._journal = next(iter(journals(outputs) if options.job else []), None)

@@ -3,10 +3,13 @@ die again and again."""
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,12 +18,13 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image
-from test_kills import children, processes
+from test_kills import children, processes, start
 
 from pipeline import confined as home
 from pipeline.cluster import ray, start_ray, stop_ray
-from pipeline.confined import confined
+from pipeline.confined import confined, streamed
 from pipeline.errors import ConfigError, SourceInvalid, StageFailed, StreamError
+from pipeline.mask import Mask
 from pipeline.plan import planned
 from pipeline.queues import Ticket
 from pipeline.request import StreamOptions
@@ -75,6 +79,39 @@ def test_what_ends_a_child_is_one_line(call: Any, error: type, message: str) -> 
         confined("it.mp4", call)
 
 
+def three() -> Iterator[int]:
+    """As a video that a decoder does not survive."""
+    yield 1
+    yield 2
+    crash()
+
+
+def test_a_stream_is_what_came_before_its_child_ended() -> None:
+    items = streamed("it.mp4", three)
+    assert (next(items), next(items)) == (1, 2)
+    with pytest.raises(SourceInvalid, match=r"it\.mp4 makes its decoder crash"):
+        next(items)
+
+
+def test_stages_that_open_media_have_limits(tmp_path: Path) -> None:
+    """The reader, and the writer, which copies the sound."""
+    film = media.video(tmp_path / "a.mp4", 300, sound_at_s=0.0)
+    run = start(film, "--model", "identity", "--fps", "400", "-o", tmp_path / "b.mp4")
+    limited: set[str] = set()
+    until = time.monotonic() + 60
+    while len(limited) < 2:
+        assert time.monotonic() < until, limited
+        for pid in children(run.pid, "ray::"):
+            name = processes().get(pid, ("", 0))[0].partition(".")[0]
+            with suppress(OSError):
+                limits = Path(f"/proc/{pid}/limits").read_text()
+                if not re.search(r"Max address space +unlimited", limits):
+                    limited.add(name)
+    assert limited == {"ray::Reader", "ray::Writer"}
+    run.terminate()
+    run.communicate(timeout=60)
+
+
 def test_a_child_that_hangs_is_ended() -> None:
     began = time.monotonic()
     with pytest.raises(SourceInvalid, match="longer than"):
@@ -104,7 +141,8 @@ def test_a_plan_decodes_nothing_in_its_own_process(
     """Relative paths, a style and a mask too: all is found by children, none is left."""
     monkeypatch.chdir(tmp_path)
     media.video(tmp_path / "a.mp4")
-    for name in ("s.png", "t.png", "m.png"):
+    media.video(tmp_path / "m.mp4")
+    for name in ("s.png", "t.png", "u.png", "m.png"):
         Image.fromarray(media.picture(1)).save(tmp_path / name)
 
     def forbidden(*_: object, **__: object) -> None:
@@ -112,10 +150,13 @@ def test_a_plan_decodes_nothing_in_its_own_process(
 
     monkeypatch.setattr("av.open", forbidden)
     monkeypatch.setattr("PIL.Image.open", forbidden)
-    options = StreamOptions(style=["s.png", "t.png"], mask=["m.png"], output=["null:"])
+    styles, masks = ["s.png", "t.png", "u.png"], ["m.png", "m.mp4"]
+    options = StreamOptions(style=styles, mask=masks, output=["null:"])
     with planned("a.mp4", options) as plan:
         assert (plan.info.width, plan.info.frames) == (160, 12)
         assert np.array_equal(plan.look.styles[0], media.picture(1))
+        moving = Mask(plan.look.masks[1])
+        assert (moving.picture(0.0) != moving.picture(0.4)).any()
     (tmp_path / "b.mp4").write_text("ffconcat version 1.0\nfile a.mp4\n")
     with pytest.raises(SourceInvalid, match=r"b\.mp4"), planned("b.mp4", options):
         pass

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -230,8 +229,7 @@ def first_of(mask: str | None) -> Pixels:
     """The picture of a mask, the first one of a video."""
     if not mask or not Path(mask).exists():
         return GREY
-    with closing(Mask(mask)) as opened:
-        return opened.picture(0.0)
+    return Mask(mask).picture(0.0)
 
 
 def number(words: dict[str, Any], key: str, low: float, high: float, usual: float) -> float:

@@ -80,6 +80,12 @@ def open_source(text: str, options: SourceOptions | None = None) -> Source:
     return module.create(text, options or SourceOptions())
 
 
+def frames_of(text: str, options: SourceOptions | None = None) -> Iterator[Frame]:
+    """The frames of a film, opened and closed."""
+    with open_source(text, options) as source:
+        yield from (frame for frame in source.frames() if frame is not None)
+
+
 def _kind_of(text: str) -> str:
     scheme, colon, _ = text.partition(":")
     if colon and len(scheme) > 1 and scheme.replace("+", "").isalnum() and not Path(text).exists():
