@@ -20,7 +20,7 @@ from pipeline.look import make_look, optimises, wanted_at_first
 from pipeline.opening import shown
 from pipeline.options import nearest
 from pipeline.request import StreamOptions
-from pipeline.sinks import SinkOptions, prepare
+from pipeline.sinks import SinkOptions, claimed, prepare
 from pipeline.sources import PICTURE_SUFFIXES, SourceOptions, open_source
 from pipeline.style import Style, read_style, split
 from pipeline.stylizer import Look, Stylizer
@@ -87,7 +87,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         options.recordings,
         resume=options.resume,
     )
-    with looked_at(source, source_options) as info:
+    with claimed(outputs), looked_at(source, source_options) as info:
         info = replace(info, sounds=info.sounds and not options.no_audio)
         if not info.live and options.max_latency is not None:
             raise ConfigError("--max-latency is for live inputs: of a film every frame is painted")

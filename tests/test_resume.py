@@ -108,6 +108,21 @@ def test_killed_then_interrupted_then_completed(paint: Run, tmp_path: Path) -> N
     assert sorted(os.listdir(tmp_path)) == ["calm.mp4", "out.mp4", "report.json"]
 
 
+def test_two_runs_never_write_one_file(paint: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    words = ["test:size=64x48,rate=25,frames=100000", "--model", "identity", "-o", out]
+    run = start(*words)
+    wait_for(tmp_path / "out.part.mp4", bytes_=1)
+    for how in ("--overwrite", "--resume"):
+        other = paint(*words, how)
+        assert other.returncode == 1
+        assert f"{out} is being written by another run" in other.stderr
+    run.send_signal(signal.SIGTERM)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 130, said
+    assert times(out)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a disk of its own with little room."""

@@ -220,3 +220,8 @@ def test_every_source_file_keeps_the_contract() -> None:
         module = __import__(f"pipeline.sources.{kind}", fromlist=["create"])
         assert callable(module.create)
         assert module.__doc__
+
+
+def test_a_scene_of_days_has_an_end() -> None:
+    with pytest.raises(SourceInvalid, match="three days at most"):
+        open_source("test:size=64x48,rate=25,frames=10000000")

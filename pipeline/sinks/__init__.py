@@ -1,11 +1,17 @@
 """Where frames go. A sink is one file here; its name is its scheme or its kind."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, cast
 
+from filelock import FileLock, Timeout
+
+from engines import cache
 from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
@@ -113,6 +119,23 @@ def prepare(text: str, options: SinkOptions | None = None, input_text: str = "")
     if input_text and any(_is_same(name, input_text) for name in (text, *left)):
         raise SinkError(f"{text} would replace the input itself; give the output another name")
     kind.prepare(text, options or SinkOptions())
+
+
+@contextmanager
+def claimed(texts: list[str]) -> Iterator[None]:
+    """Holds the files and folders that are written, on this machine. SinkError: another run does.
+    The system lets go of them with the process, however it ends."""
+    with ExitStack() as held:
+        for text in texts:
+            if _kind_of(text) in ("file", "images", "hls"):
+                name = sha256(str(Path(text).resolve()).encode()).hexdigest()[:32]
+                try:
+                    held.enter_context(FileLock(cache.folder() / "outputs" / name, timeout=0))
+                except Timeout:
+                    raise SinkError(f"{text} is being written by another run") from None
+                except OSError:  # no place of our own to keep locks
+                    continue
+        yield
 
 
 def open_sink(text: str, info: StreamInfo, options: SinkOptions | None = None) -> Sink:

@@ -17,7 +17,9 @@ from pipeline.frame import ColorTags, Frame, Pixels, StreamInfo
 from pipeline.sources import Source, SourceOptions, scaled
 from pipeline.sources._scene import LiveScene
 
-_SOUND_HZ = 48_000
+_SOUND_HZ, _LONG_HZ = 48_000, 8_000
+_LONG_S, _MOST_S = 3600, 3 * 24 * 3600
+"""Longer scenes have coarser sound, and the longest has no more than a wav holds."""
 _BEEP_HZ = 880
 _BEEP_S = 0.1
 _BITS = 24
@@ -61,6 +63,8 @@ def parse(text: str) -> tuple[int, int, Fraction, int]:
         ) from None
     if not (0 < rate <= 1000 and frames > 0 and 0 < width <= 7680 and 0 < height <= 4320):
         raise SourceInvalid(f"{text}: rate 1 to 1000, at least 1 frame, at most 7680x4320")
+    if frames / rate > _MOST_S:
+        raise SourceInvalid(f"{text}: three days at most")
     return width, height, rate, frames
 
 
@@ -185,15 +189,16 @@ class TestSource:
 
 def write_beeps(path: Path, duration_s: float) -> None:
     """A wav of `duration_s` seconds with a beep at each whole second but 0."""
-    second = np.zeros(_SOUND_HZ, np.int16)
-    time = np.arange(int(_BEEP_S * _SOUND_HZ)) / _SOUND_HZ
+    rate_hz = _SOUND_HZ if duration_s <= _LONG_S else _LONG_HZ
+    second = np.zeros(rate_hz, np.int16)
+    time = np.arange(int(_BEEP_S * rate_hz)) / rate_hz
     beep = (12_000 * np.sin(2 * np.pi * _BEEP_HZ * time)).astype(np.int16)
-    left = round(duration_s * _SOUND_HZ)
+    left = round(duration_s * rate_hz)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
-        file.setframerate(_SOUND_HZ)
+        file.setframerate(rate_hz)
         while left > 0:
-            file.writeframes(second[:left].tobytes())
+            file.writeframesraw(second[:left].tobytes())
             left -= len(second)
             second[: len(beep)] = beep
