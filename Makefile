@@ -36,8 +36,9 @@ audit: $(VENV)/.ready-test
 	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip -r constraints.txt
 
 soak: $(VENV)/.ready-test
-	@echo "== As many frames as a day of video has, small and fast (about 40 minutes)"
+	@echo "== As many frames as a day of video has, small and fast, and an hour of paintings"
 	$(BIN)/python -m benchmarks.soak
+	$(BIN)/python -m benchmarks.soak 90000 compact
 
 bench: $(VENV)/.ready
 	@echo "== Measuring speed and memory"

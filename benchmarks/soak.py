@@ -1,5 +1,5 @@
-"""python -m benchmarks.soak [FRAMES]: a day of video at 25 frames a second, small and as fast as it
-goes. Fails when memory, handles, threads or shared memory of the run grow."""
+"""python -m benchmarks.soak [FRAMES [MODEL]]: a day of video at 25 frames a second, small and as
+fast as it goes. Fails when memory, handles, threads or shared memory of the run grow."""
 
 import os
 import sys
@@ -84,9 +84,11 @@ def of_process(pid: int) -> tuple[float, int, int, int] | None:
 def main(words: list[str]) -> int:
     """Run, say what grew -> exit code."""
     frames = int(words[0]) if words else DAY
+    model = words[1] if len(words) > 1 else "identity"
+    style = [] if model == "identity" else ["styles/wave.jpg"]
     source = f"test:size=64x48,rate=25,frames={frames}"
     watch = Watch(frames)
-    options = StreamOptions(model="identity", output=["null:"], no_audio=True)
+    options = StreamOptions(model=model, style=style, output=["null:"], no_audio=True)
     with planned(source, options) as plan, Pipeline(plan, watch) as pipeline:
         pipeline.run()
     print(*pipeline.report.lines(), sep="\n")

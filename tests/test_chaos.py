@@ -23,6 +23,8 @@ FRAMES = 1000
 SCENE = f"test:size=320x180,rate=30,frames={FRAMES}"
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 STAGES = ("Reader", "Stylizer", "Writer")
+MOST_S = 5.0
+"""Of a stall, and from the wish to end until the output is complete."""
 
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes in /proc")
 
@@ -68,11 +70,38 @@ def test_ray_itself_may_die(calm: list[tuple[int, int]], tmp_path: Path) -> None
 
 @pytest.mark.chaos
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_end_at_any_moment_leaves_a_complete_file(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """Of a model that takes its time."""
+    chance, took_s = random.Random(SEED), []
+    scene = "test:size=640x360,rate=30,frames=3000"
+    for place in range(5):
+        out = tmp_path / f"{place}.mp4"
+        run = start(scene, "--style", ROOT / "styles" / "wave.jpg", "-o", out)
+        wait_for(tmp_path / f"{place}.part.mp4", bytes_=1)
+        time.sleep(chance.uniform(0, 6))
+        began = time.monotonic()
+        os.killpg(run.pid, number) if number == signal.SIGINT else run.send_signal(number)
+        while not out.exists() and run.poll() is None:
+            time.sleep(0.01)
+        took_s.append(time.monotonic() - began)
+        _, said = run.communicate(timeout=60)
+        assert run.returncode == 130, said
+        assert decoded(out)
+    print(f"{number.name}: complete after {', '.join(f'{s:.1f}' for s in took_s)} s")
+    assert max(took_s) <= MOST_S
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("stage", STAGES)
 def test_ten_kills_of_a_stage(stage: str, calm: list[tuple[int, int]], tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     about = hurt(SCENE, out, 10, stage)
     assert about["restarts"] == {stage: 10}
+    assert about["stall_s"] <= MOST_S
     check(about, out, calm)
 
 
@@ -82,6 +111,7 @@ def test_all_of_them_and_ray(calm: list[tuple[int, int]], tmp_path: Path) -> Non
     out = tmp_path / "out.mp4"
     about = hurt(SCENE, out, 3, *STAGES, "raylet")
     assert about["restarts"]["Ray"] == 1
+    assert about["stall_s"] <= MOST_S
     check(about, out, calm)
 
 
