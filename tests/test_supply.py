@@ -38,6 +38,26 @@ def test_versions_with_known_holes_are_left_out(name: str, hole: str) -> None:
     assert Version(PINS[name]) > Version(hole)
 
 
+@pytest.mark.parametrize(
+    ("name", "hole"),
+    [
+        ("aiohttp", "3.13.2"),  # bodies that unpack without end, requests smuggled in
+        ("cryptography", "44.0.0"),  # an OpenSSL that takes any raw public key
+        ("filelock", "3.20.2"),  # a link put in place of the lock
+        ("idna", "3.6"),  # names that take for ever
+        ("jinja2", "3.1.5"),  # out of the sandbox
+        ("opencv-python-headless", "4.8.1.77"),  # WebP written beyond its memory
+        ("protobuf", "6.31.0"),  # messages nested without end
+        ("requests", "2.32.3"),  # passwords of .netrc for another host
+        ("tqdm", "4.66.2"),  # options evaluated
+        ("urllib3", "2.6.2"),  # bodies that unpack without end
+        ("werkzeug", "3.1.3"),  # names of devices as paths
+    ],
+)
+def test_what_came_along_has_none_of_these_holes(name: str, hole: str) -> None:
+    assert name not in PINS or Version(PINS[name]) > Version(hole)
+
+
 def test_every_package_has_a_ceiling_and_a_tested_version_within() -> None:
     for wanted in WANTED:
         if wanted.name == ABOUT["name"]:
