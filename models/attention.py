@@ -68,13 +68,12 @@ def attend(
     (1 for keys of any sign, less for keys without negative entries). `epsilon` is added to the
     variance. A style of one colour may lie opposite to a query: its weights, all 0, are raised.
     """
-    b, _, h, w = query.shape
-    q = query.flatten(2).float()
-    s = {name: t.float() for name, t in summary.items()}
-    sums = torch.cat([s["key_value"], s["key_square"]], 2).mT @ q
-    total = (floor + s["key"][:, None] @ q).clamp_min(EPS)
-    first, second = (sums / total).chunk(2, 1)
-    second = second + floor * s["square"][..., None] / total
+    q = query.movedim(1, 3).float()  # channels last, as they lie in memory: no copies
+    s = {name: t.float()[:, None] for name, t in summary.items()}
+    sums = q @ torch.cat([s["key_value"], s["key_square"]], 3)
+    total = (floor + q @ s["key"][..., None]).clamp_min(EPS)
+    first, second = (sums / total).chunk(2, 3)
+    second = second + floor * s["square"][:, :, None] / total
     deviation = (second - first.square()).clamp_min(0) + epsilon
-    mean = first + s["mean"][..., None]
-    return mean.view(b, -1, h, w), deviation.sqrt().view(b, -1, h, w)
+    mean = first + s["mean"][:, :, None]
+    return mean.movedim(3, 1), deviation.sqrt().movedim(3, 1)

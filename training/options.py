@@ -78,8 +78,9 @@ class TrainingOptions(RunOptions):
     local_weight: float = option(2.0, "features must be what attention makes of them (AdaAttN)")
     a2k_weight: float = option(0.0, "features must be what all-to-key attention makes (StyA2K)")
     similarity_weight: float = option(0.0, "two frames must stay as alike as they are (AdaAttN)")
-    teacher: str | None = option(None, "a trained model (NAME or FILE) to be imitated")
-    imitation_weight: float = option(0.0, "the painting must be that of --teacher")
+    teacher: str | None = option(None, "a trained model (NAME or FILE) to be imitated at first")
+    imitation_steps: int = option(0, "first steps judged by --teacher alone", least=0)
+    imitation_weight: float = option(10.0, "in these the painting must be that of --teacher")
     identity_weight: float = option(4.0, "own style, or strength 0: the picture must come back")
     pyramid_weight: float = option(0.0, "so must each level of its Laplacian pyramid (NNST-D)")
     recovery_weight: float = option(0.0, "so must its features (NeAT)")
@@ -98,8 +99,10 @@ class TrainingOptions(RunOptions):
     def weights(self) -> dict[str, float]:
         """The terms that are computed, with their weights."""
         end = "_weight"
-        names = [f.name.removesuffix(end) for f in fields(self) if f.name.endswith(end)]
-        return {n: getattr(self, n + end) for n in names if getattr(self, n + end)}
+        names = {f.name.removesuffix(end) for f in fields(self) if f.name.endswith(end)}
+        if not self.imitation_steps:
+            names.remove("imitation")
+        return {n: getattr(self, n + end) for n in sorted(names) if getattr(self, n + end)}
 
     def layers(self, term: str) -> dict[str, float]:
         """The layers of a term, each with its share; none for terms on pictures."""

@@ -164,8 +164,8 @@ class Painting:
             raise ValueError("--coarse-steps are judged by the network that --deep names")
         if o.batch < 2 and self.weights.keys() & set(CONTRASTIVE):
             raise ValueError("--batch 1: contrastive terms compare the pictures of a batch")
-        if (o.teacher is not None) != ("imitation" in self.weights):
-            raise ValueError("--teacher and --imitation-weight are of use only together")
+        if (o.teacher is not None) != (o.imitation_steps > 0):
+            raise ValueError("--teacher and --imitation-steps are of use only together")
         if o.clips and o.content and "similarity" not in self.weights:
             raise ValueError("--clips beside --content are of use only with --similarity-weight")
 
@@ -196,12 +196,14 @@ class Painting:
 
     def terms(self, module: nn.Module, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """Paint a batch and compare: {term: loss}."""
+        # In turn: a picture in its own look, and a photograph at strength 0, must come back.
+        strength = float(step % 2)
+        if step < self.options.imitation_steps:
+            return self._imitated(module, strength, rng)
         coarse = step < self.options.coarse_steps
         drawn = self._next(module, rng, coarse)
         style = drawn.style
         first, view, grid = self._second(drawn.content, rng)
-        # In turn: a picture in its own look, and a photograph at strength 0, must come back.
-        strength = float(step % 2)
         same = style[-1:] if strength else first[-1:]
         if not self.weights.keys() & {"identity", "pyramid", "recovery"}:
             same = None
@@ -213,10 +215,6 @@ class Painting:
         terms |= self._contrast(seen)
         if self.module.critics is not None:
             terms |= self.module.critics(painted, first, style)
-        if self.teacher is not None:
-            with torch.no_grad():
-                wanted = self.teacher(first, self.teacher.encode_style(style))
-            terms["imitation"] = losses.imitation_loss(painted, wanted)
         if back is not None:
             terms["identity"] = (back - same).abs().mean()
             terms["pyramid"] = losses.pyramid_loss(back, same)
@@ -227,6 +225,28 @@ class Painting:
         if grid is not None:
             terms["consistency"] = losses.consistency_loss(again, painted[: len(again)], grid)
         terms["range"] = (painted - painted.clamp(0, 1)).square().mean()
+        return {name: terms[name] for name in terms if name in self.weights}
+
+    def _imitated(
+        self, module: nn.Module, strength: float, rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """The terms of a pupil, whom its teacher alone judges."""
+        assert self.teacher is not None
+        drawn = self._draw(rng)
+        content, style = drawn.content.to(self.device), drawn.style
+        same = style[-1:] if strength else content[-1:]
+        with self._autocast():
+            paintings = module(style, content, None, same, strength, False)
+        with torch.no_grad():
+            wanted = self.teacher(content, self.teacher.encode_style(style))
+        painted = paintings.painted
+        terms = {
+            "imitation": losses.imitation_loss(painted, wanted),
+            "identity": (paintings.back - same).abs().mean(),
+            "range": (painted - painted.clamp(0, 1)).square().mean(),
+        }
+        if paintings.alive is not None:
+            terms["alive"] = paintings.alive
         return {name: terms[name] for name in terms if name in self.weights}
 
     @property
