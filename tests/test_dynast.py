@@ -10,9 +10,10 @@ from looks import stylized
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional as F
 
 import models
-from models.dynast import SHARPNESS, attend, children, shifted
+from models.dynast import SHARPNESS, Block, Links, attend, children, shifted
 from pipeline.errors import ConfigError, EngineError
 from pipeline.request import StreamOptions
 
@@ -70,6 +71,32 @@ def test_candidates_are_the_children_of_matches_and_what_neighbours_suggest() ->
     true = ((rows + 1) * 8 + columns + 2).flatten()[None, :, None]
     inner = shifted(true, here, there).reshape(4, 4, 5)[1:-1, 1:-1]
     assert (inner == true.reshape(4, 4, 1)[1:-1, 1:-1]).all()
+
+
+def test_what_no_link_gives_the_content_fills_in() -> None:
+    """Equations 8 and 9, written out: SPADE (Park et al., 2019) weighed by the links that are
+    missing, then a residual block."""
+    torch.manual_seed(1)
+    block = Block(8, 2)
+    x, content, values = drawn(1, 8, 5, 6), drawn(1, 8, 5, 6, seed=1), drawn(1, 30, 8, seed=2)
+    kept = drawn(1, 30, 1, seed=3).sigmoid()
+
+    def conv(layer: torch.nn.Conv2d, y: Tensor) -> Tensor:
+        return F.conv2d(F.pad(y, (1, 1, 1, 1), "reflect"), layer.weight, layer.bias)
+
+    def by_place(y: Tensor) -> Tensor:
+        centred = y - y.mean(1, keepdim=True)
+        return centred / (centred.square().mean(1, keepdim=True) + 1e-5).sqrt()
+
+    with torch.inference_mode():
+        scale, shift = conv(block.modulate, content).split(8, 1)
+        mean = x.mean((2, 3), keepdim=True)
+        spade = (x - mean) / x.var((2, 3), keepdim=True).sqrt() * (1 + scale) + shift
+        found, missing = values.mT.reshape(1, 8, 5, 6), 1 - kept.mT.reshape(1, 1, 5, 6)
+        joint = by_place(found + missing * spade + x)
+        expected = by_place(joint + conv(block.conv2, conv(block.conv1, joint).relu()))
+        ours = block(x, content, Links(values, kept, *(torch.empty(0) for _ in range(2))))
+    assert torch.allclose(ours, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (31, 17), (61, 90)])

@@ -486,10 +486,10 @@ def test_similarity_loss_has_value_and_gradient_of_the_dense_formula() -> None:
         assert torch.allclose(a, b, rtol=1e-4, atol=1e-8)
 
 
-def maps(seed: int, side: int = 32) -> dict[str, torch.Tensor]:
-    """Maps of a picture of `side` px, relu1_1 ... relu3_1."""
+def maps(seed: int, side: int = 32, width: int = 0) -> dict[str, torch.Tensor]:
+    """Maps of a picture of `side` px, relu1_1 ... relu3_1; `width`: where it is not square."""
     return {
-        n: features(1, WIDTHS[n[0]], side >> i, side >> i, seed=seed + i)
+        n: features(1, WIDTHS[n[0]], side >> i, (width or side) >> i, seed=seed + i)
         for i, n in enumerate(SHALLOW_TO_DEEP[:3])
     }
 
@@ -526,6 +526,41 @@ def test_a2k_target_of_one_patch_is_both_attentions_in_it() -> None:
     spread = (torch.einsum("bhy,bhdy->bhd", similar, value) + value.mean(3)) / (8 * 8 + 1)
     expected = content["3_1"] + (found + spread[..., None]).reshape(content["3_1"].shape)
     assert torch.allclose(target, expected, atol=1e-4)
+
+
+def test_a2k_target_of_several_patches_finds_the_most_similar_one() -> None:
+    """Four patches of the content, six of the style, each written out."""
+    content, style = maps(0, 64), maps(9, 64, 96)
+    target = a2k_target(content, style, "3_1")
+    query, key = (stacked_key(list(m.values()), 3) for m in (content, style))
+    query, key, value, ours = (
+        x.unflatten(1, (8, -1))[0] for x in (query, key, style["3_1"], target)
+    )
+    whole = content["3_1"].unflatten(1, (8, -1))[0]
+
+    def places(x: torch.Tensor) -> list[torch.Tensor]:
+        """Of each patch (heads,d,64)."""
+        rows = x.unfold(2, 8, 8).unfold(3, 8, 8).flatten(4)
+        return [rows[:, :, i, j] for i in range(rows.shape[2]) for j in range(rows.shape[3])]
+
+    def coarse(x: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        similar = (k * k.mean(2, keepdim=True)).sum(1, keepdim=True).sigmoid()
+        return ((similar * x).sum(2) + x.mean(2)) / 65
+
+    keys, values = places(key), places(value)
+    few_keys = torch.stack([coarse(k, k) for k in keys], 2)
+    few_values = torch.stack([coarse(v, k) for v, k in zip(values, keys, strict=True)], 2)
+    chosen = set()
+    for q, wanted, as_it_is in zip(places(query), places(ours), places(whole), strict=True):
+        spread = few_values @ (q.mT @ few_keys).softmax(2).mT
+        for head in range(8):
+            best = int(torch.stack([(q[head] * k[head]).sum() for k in keys]).argmax())
+            chosen.add(best)
+            within = (q[head].mT @ keys[best][head]).softmax(1)
+            found = values[best][head] @ within.mT
+            expected = as_it_is[head] + spread[head] + found
+            assert torch.allclose(wanted[head], expected, atol=1e-4)
+    assert len(chosen) > 2
 
 
 def test_every_level_of_a_pyramid_counts_as_much() -> None:
