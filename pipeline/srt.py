@@ -43,10 +43,14 @@ class Pipe:
     def __init__(self, file: IO[bytes], silent_s: float, first_s: float) -> None:
         """`first_s`: how long the first byte may take, in place of `silent_s`."""
         self._file, self._silent_s, self._limit_s = file, silent_s, first_s
+        self._ended = False
 
     def read(self, most: int) -> bytes:
         """At least one byte; none at the end."""
+        if self._ended:
+            return b""
         if not select.select([self._file], [], [], self._limit_s)[0]:
+            self._ended = True  # PyAV prints a second error, when FFmpeg asks once more
             raise TimeoutError
         self._limit_s = self._silent_s
         return os.read(self._file.fileno(), most)

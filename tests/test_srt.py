@@ -18,7 +18,7 @@ from test_hls import started
 from test_outputs import LIVE, frames
 
 from pipeline import srt
-from pipeline.errors import SinkError, SourceInvalid, SourceLost
+from pipeline.errors import SinkError, SourceInvalid, SourceLost, SourceSilent
 from pipeline.frame import Frame
 from pipeline.sinks import open_sink, prepare
 from pipeline.sinks._relay import STALLED_S
@@ -184,6 +184,16 @@ def test_who_calls_is_sent_it_however_late(tmp_path: Path) -> None:
         caller.kill()
         caller.wait()
     assert out.stat().st_size > 20_000
+
+
+@needed
+def test_nobody_who_calls_is_one_line_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipeline.srt.CALLED_S", 0.5)
+    with pytest.raises(SourceSilent, match=r"^srt://127.0.0.1:\d+ sends nothing"):
+        open_source(f"srt://127.0.0.1:{free_port()}?mode=listener")
+    assert capfd.readouterr() == ("", "")
 
 
 @needed
