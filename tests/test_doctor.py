@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 from pipeline.cameras import modes
-from pipeline.errors import SourceMissing
+from pipeline.errors import SourceInvalid, SourceMissing
 from pipeline.sources import open_source
 from pipeline.sources.webcam import chosen
 
@@ -57,6 +57,12 @@ def test_the_mode_that_is_fast_and_large_enough_is_taken(
 ) -> None:
     options = chosen(able, side)
     assert (options["input_format"], options["video_size"]) == (form, size)
+
+
+def test_a_form_that_is_wanted_is_taken_or_refused() -> None:
+    assert chosen(CAMERA, 720, "yuyv422")["input_format"] == "yuyv422"
+    with pytest.raises(SourceInvalid, match=r"no mode of nv12; it has yuyv422, mjpeg$"):
+        chosen(CAMERA, 720, "nv12")
 
 
 def test_a_camera_that_is_not_there() -> None:

@@ -32,7 +32,7 @@ from pipeline.errors import (
 )
 from pipeline.frame import Frame
 from pipeline.opening import open_media, shown
-from pipeline.sources import Source, SourceOptions, open_source
+from pipeline.sources import Source, SourceOptions, open_source, webcam
 from pipeline.sources._live import LiveSource
 from pipeline.timing import LiveClock
 
@@ -247,6 +247,41 @@ def test_a_camera_that_freezes_is_opened_again(
         until_s = time.monotonic() + (60 if step == 0 else 2)
         last = next(f for f in frames if f.epoch or time.monotonic() > until_s)
         assert last.epoch == 1 - step
+
+
+def test_a_camera_that_is_plugged_in_is_found_again_under_another_number(
+    camera: live.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, lasting = (tmp_path / name for name in ("video0", "video1", "by-id/usb-cam"))
+    lasting.parent.mkdir()
+    monkeypatch.setattr(webcam, "BY_ID", lasting.parent)
+    monkeypatch.setattr(webcam, "camera_log", lambda _: ["Compressed: mjpeg : JPEG : 160x96"])
+    opened = []
+
+    def open_camera(text: str, device: str, *_: object) -> av.container.InputContainer:
+        opened.append(device)
+        return open_media(url(camera))
+
+    monkeypatch.setattr(webcam, "open_camera", open_camera)
+    with pytest.raises(SourceMissing, match=r"no camera .*video0; found: "):
+        open_source(f"webcam:{first}")
+
+    def plug_in(device: Path) -> None:
+        lasting.symlink_to(device)
+        device.touch()
+
+    threading.Timer(0.7, plug_in, [first]).start()
+    with open_source(f"webcam:{first},format=mjpeg", SourceOptions(wait=True)) as source:
+        frames = (frame for frame in source.frames() if frame)
+        assert next(frames).epoch == 0
+        first.unlink()
+        lasting.unlink()
+        camera.stop()
+        again = live.start(camera.server_port)
+        plug_in(second)
+        assert next(frame for frame in frames if frame.epoch).pixels.shape == (96, 160, 3)
+        again.stop()
+    assert opened == [str(first), str(lasting), str(lasting)]
 
 
 def apart(frame: Frame) -> float:
