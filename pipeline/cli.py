@@ -3,8 +3,8 @@
 import argparse
 import logging
 import signal
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ EPILOG = """examples:
 exit codes: 0 done, 1 failed or the input was damaged, 2 bad usage, 3 source lost, 130 interrupted
 """
 INTERRUPTED = 130
+View = Callable[[Progress], None]
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -138,14 +139,32 @@ def paint(source: str, options: StreamOptions) -> int:
     """One input, start to end -> exit code."""
     if options.report:
         check_folder(Path(options.report).parent)
-    with planned(source, options) as plan:
+    if options.wait_for_source:
+        say(f"waiting for {shown(source)}")
+    with watched(options) as views, planned(source, options) as plan:
         outputs = ", ".join(map(shown, plan.sinks))
         size = f"{plan.info.width}x{plan.info.height}"
         say(f"painting {shown(source)} to {outputs}: {size}")
         look = plan.look
         if look.engine == "auto" and not is_known(look.model, look.device, look.threads_each):
             say("finding the fastest engine, once for this model: about half a minute")
-        return conclude(execute(plan, options))
+        return conclude(execute(plan, options, views))
+
+
+@contextmanager
+def watched(options: StreamOptions) -> Iterator[list[View]]:
+    """Who is told how the run goes, beside who started it. They are there before its input is,
+    which may be waited for."""
+    with ExitStack() as stack:
+        views: list[View] = []
+        if options.metrics is not None:
+            from pipeline.metrics import Metrics
+            from pipeline.metrics_server import MetricsServer
+
+            metrics = Metrics()
+            stack.enter_context(MetricsServer(options.metrics, metrics, metrics.health))
+            views.append(metrics)
+        yield views
 
 
 def form_of(arguments: list[str]) -> str:
@@ -155,22 +174,13 @@ def form_of(arguments: list[str]) -> str:
     return "json" if wanted[:1] == ["json"] else "text"
 
 
-def execute(plan: Plan, options: StreamOptions) -> Report:
+def execute(plan: Plan, options: StreamOptions, views: list[View]) -> Report:
     """Run with progress; the report file is written however it ends."""
     pipeline, report_path = None, options.report
     before = {number: signal.getsignal(number) for number in ENDING}
     try:
         with ExitStack() as stack:
-            views: list[Callable[[Progress], None]] = [
-                stack.enter_context(ProgressView(options.log))
-            ]
-            if options.metrics is not None:
-                from pipeline.metrics import Metrics
-                from pipeline.metrics_server import MetricsServer
-
-                metrics = Metrics()
-                stack.enter_context(MetricsServer(options.metrics, metrics, metrics.health))
-                views.append(metrics)
+            views = [stack.enter_context(ProgressView(options.log)), *views]
 
             def tell(progress: Progress) -> None:
                 for view in views:

@@ -34,13 +34,19 @@ def free_port() -> int:
 class Watched:
     """A camera with a password, taken to nowhere by a run that is watched."""
 
-    def __init__(self, *words: object) -> None:
+    def __init__(self, *words: object, is_there: bool = True) -> None:
         self.camera, self.port = live.start(), free_port()
+        if not is_there:
+            self.camera.stop()
         source = f"http://me:{WORD}@127.0.0.1:{self.camera.server_port}/video?key={WORD}"
         own = ("--model", "identity", "-o", "null:", "--metrics", self.port, "--log", "json")
-        command = [sys.executable, ROOT / "run_stream.py", source, *own, *words]
-        outs = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        self.process = subprocess.Popen([*map(str, command)], **outs, text=True)
+        command = [sys.executable, ROOT / "run_stream.py", "--config", "-", *own, *words]
+        ways = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        self.process = subprocess.Popen([*map(str, command)], **ways, text=True)
+        assert self.process.stdin
+        self.process.stdin.write(f"input: {source}\n")
+        self.process.stdin.close()
+        self.process.stdin = None  # for communicate()
 
     def get(self, path: str, **headers: str) -> tuple[int, str]:
         """Status and body; 0 while nobody answers (Ray holds the program while it starts)."""
@@ -142,6 +148,15 @@ def test_health_is_about_frames_and_every_line_is_json(watched: Watched) -> None
     assert report["reconnects"] == 1
     assert report["latency"]["p50_ms"] <= report["latency"]["p99_ms"]
     assert report["dropped"] == sum(report["drops"].values())
+
+
+def test_it_is_watched_while_its_source_is_waited_for() -> None:
+    run = Watched("--wait-for-source", is_there=False)
+    run.wait(lambda: run.get("/health")[0] == 503)
+    assert json.loads(run.get("/health")[1])["frames_out"] == 0
+    assert "stylestream_frame_age_seconds" in run.figures()
+    said = [line["message"] for line in run.end()]
+    assert said[0] == f"waiting for http://127.0.0.1:{run.camera.server_port}/video"
 
 
 def test_mistakes_are_json_too(paint: Run, tmp_path: Path) -> None:
