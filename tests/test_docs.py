@@ -15,11 +15,6 @@ from pipeline.streams import streams_in
 
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 STARTS = ("python run_stream.py ", "docker run ")
-ENVIRONMENT = {
-    "SOURCE": "rtsp://camera/1",
-    "STYLE": "styles/ink.jpg",
-    "OUTPUT": "rtmp://server/a/k",
-}
 
 
 def commands(text: str) -> Iterator[str]:
@@ -69,7 +64,13 @@ def test_every_config_of_streams_is_understood() -> None:
     assert [streams_in(yaml.safe_load(block)) for block in blocks if "streams:" in block]
 
 
-def test_the_command_of_the_service_is_understood() -> None:
+def test_the_command_and_the_config_of_the_service_are_understood(tmp_path: Path) -> None:
     unit = Path(ROOT, "deploy", "stylestream.service").read_text().replace("\\\n", "")
     (command,) = re.findall(r"ExecStart=\S+ run_stream.py (.*)", unit)
-    understood(shlex.split(re.sub(r"\$\{(\w+)\}", lambda m: ENVIRONMENT[m[1]], command)))
+    config = tmp_path / "config.yaml"
+    config.write_text("\n".join(re.findall(r"^#     (\w+: .*)", unit, re.M)))
+    words = command.replace("/etc/stylestream.yaml", str(config)).split()
+    source, options = chosen(asked(words))
+    assert source.startswith("rtsp://")
+    assert options.output
+    assert options.wait_for_source

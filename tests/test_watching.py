@@ -119,6 +119,14 @@ def test_figures_grow_with_the_stream(watched: Watched) -> None:
     assert f"stylestream_info {source} null:" in later
 
 
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+def test_no_command_line_shows_a_password_that_came_by_a_config(watched: Watched) -> None:
+    ours = [watched.process.pid, *children(watched.process.pid)]
+    lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in ours]
+    assert any(b"ray::Reader" in line for line in lines)
+    assert WORD not in str(lines)
+
+
 def test_only_this_machine_is_answered(watched: Watched) -> None:
     assert watched.get("/metrics", Host="evil.example")[0] == 403
     assert watched.get("/metrics", Host="localhost")[0] == 200
