@@ -81,6 +81,12 @@ def output_tags(tags: ColorTags) -> ColorTags:
     return tags
 
 
+def tone_notices(tags: ColorTags) -> list[str]:
+    """What the user should know of it."""
+    kind = HDR.get(tags.transfer or "")
+    return [f"the video is HDR ({kind}); its brightness is mapped to SDR"] if kind else []
+
+
 def _tone(tags: ColorTags) -> str:
     """Maps HDR to what an SDR screen can show; nothing for other video."""
     if tags.transfer not in HDR:

@@ -51,6 +51,8 @@ class LiveClock:
         self._base = time_base
         self._offset_s: float | None = None
         self._last = -1
+        self.jumps = 0
+        """Times that the source's and the wall's count parted."""
 
     def at(self, source_s: float | None, arrived_s: float) -> int:
         """Strictly increasing ticks; `arrived_s` and the result count from the same moment. A
@@ -60,6 +62,7 @@ class LiveClock:
         else:
             offset = self._offset_s
             if offset is None or abs(source_s + offset - arrived_s) > JUMP_S:
+                self.jumps += offset is not None
                 self._offset_s = offset = arrived_s - source_s
             seconds = source_s + offset
         self._last = max(self._last + 1, round(seconds / self._base))

@@ -20,7 +20,7 @@ import pytest
 from conftest import ROOT, Run
 from media import picture, video
 
-from pipeline import srt
+from pipeline import color, srt
 from pipeline.errors import (
     HostUnknown,
     SourceError,
@@ -201,6 +201,17 @@ def test_transport_streams(scheme: str) -> None:
         frames = some(it, 10)
     assert frames[-1].pixels.shape == (96, 160, 3)
     assert len({number(f) for f in frames}) > 5
+
+
+def test_hdr_is_mapped_and_said(tmp_path: Path) -> None:
+    hlg = color.ColorTags("bt2020nc", "tv", "bt2020", "arib-std-b67")
+    data = video(tmp_path / "hlg.ts", frames=100, tags=hlg).read_bytes()
+    with (
+        live.transport_stream("tcp", data=data) as port,
+        open_source(f"tcp://127.0.0.1:{port}") as source,
+    ):
+        some(source, 2)
+        assert "the video is HDR (HLG); its brightness is mapped to SDR" in source.notices
 
 
 def test_lost_packets_are_counted_and_smear_nothing() -> None:

@@ -9,7 +9,7 @@ from typing import Self
 
 from av.video.frame import VideoFrame
 
-from pipeline.color import tags_of, to_rgb
+from pipeline.color import tags_of, to_rgb, tone_notices
 from pipeline.errors import SourceError, SourceLost
 from pipeline.frame import Frame, Heard, StreamInfo
 from pipeline.limits import believed
@@ -47,6 +47,7 @@ class LiveSource:
         self._fetched, self._listens, self._noisy = fetched, listens, noisy
         self._feed: Feed | None = None
         self._clock, self._sound_clock = LiveClock(TIME_BASE), LiveClock(TIME_BASE)
+        self._jumps = 0
         self.has_end = False
         """It says how long it is: a film, if nothing else speaks against it."""
         self.info = options.known or self._found()
@@ -80,7 +81,7 @@ class LiveSource:
                 noisy=self._noisy,
                 sounds=self.info.sounds,
             )
-        index = start
+        index, epoch = start, 0
         while True:
             seen = self._feed.take(POLL_S)
             self._say(self._feed)
@@ -93,7 +94,11 @@ class LiveSource:
             check_size(picture.width, picture.height, self._text)
             with mapped(self._text):
                 pixels = to_rgb(picture, self._tags, self._size)
+            before = self._clock.jumps
             pts = self._clock.at(picture.time, seen.arrived_s)
+            # One that was away may count anew.
+            self._jumps += self._clock.jumps - before if seen.epoch == epoch else 0
+            epoch = seen.epoch
             heard = tuple(self._placed(piece, pts) for piece in self._feed.take_heard())
             yield Frame(index, pts, TIME_BASE, pixels, seen.epoch, seen.arrived_s, heard=heard)
             index += 1
@@ -149,4 +154,7 @@ class LiveSource:
         if feed.corrupt:
             said.append(f"{name} sent {feed.corrupt} damaged pictures, which are left out")
         said += [f"{name} gives {feed.gives}"] if feed.gives else []
-        self.notices = said
+        if self._jumps:
+            parted = f"{name}: its times and the clock parted {self._jumps} times"
+            said.append(f"{parted}, those of the output go on")
+        self.notices = said + tone_notices(self._tags)

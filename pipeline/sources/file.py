@@ -17,7 +17,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.color import HDR, tags_of, to_rgb
+from pipeline.color import tags_of, to_rgb, tone_notices
 from pipeline.errors import SourceInvalid
 from pipeline.frame import Frame, Pixels, StreamInfo
 from pipeline.limits import MAX_GAP_S, believed
@@ -173,9 +173,7 @@ class FileSource:
     def _notice(self, first: VideoFrame, stream: VideoStream) -> None:
         if first.interlaced_frame:
             self.notices.append("the video is interlaced; its frames are used as they are")
-        if self._tags.transfer in HDR:
-            kind = HDR[self._tags.transfer or ""]
-            self.notices.append(f"the video is HDR ({kind}); its brightness is mapped to SDR")
+        self.notices += tone_notices(self._tags)
         if "://" in self._text:
             self.notices.append("sound is not copied from a network address: download it for that")
         if any(s.pix_fmt and "yuva" in s.pix_fmt for s in [stream]):
