@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pipeline.account import Account
@@ -11,6 +12,7 @@ from pipeline.cluster import Seat, ray_is_whole, seats, shared_share, start_ray,
 from pipeline.control import Change
 from pipeline.errors import StageFailed
 from pipeline.ledger import Ledger
+from pipeline.opening import shown
 from pipeline.plan import Plan
 from pipeline.pool import PoolHandle
 from pipeline.sinks import SinkOptions
@@ -121,12 +123,14 @@ class Crew:
         )
 
     def _sink_options(self) -> SinkOptions:
-        """With what is wanted now."""
+        """With what is painted, and what is wanted now."""
         wanted = self._plan.wanted
         if self._change:
             regions = self._change.regions or wanted.regions
             wanted = replace(self._change, regions=regions, pictures={})
-        return replace(self._plan.sink_options, wanted=wanted)
+        name = shown(self._plan.source)
+        source = name if "://" in name else Path(name).name
+        return replace(self._plan.sink_options, source=source, wanted=wanted)
 
     def _restart_ray(self) -> None:
         """Ray itself lost a process: everything opens anew, the output goes on behind what is

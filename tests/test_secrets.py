@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
+from prometheus_client import CollectorRegistry, generate_latest
 
 from pipeline.errors import SourceError, StreamError
+from pipeline.metrics import Metrics
 from pipeline.opening import mapped, shown
 from pipeline.plan import default_output
-from pipeline.report import Report
+from pipeline.report import Progress, Report
 from pipeline.request import StreamOptions
 from pipeline.sinks import prepare
 from pipeline.sources import open_source
@@ -57,7 +59,12 @@ def test_nothing_shows_the_secret_and_all_shows_the_host(
     with pytest.raises(StreamError) as failed, mapped(address):
         raise OSError(5, "broken", address)
     texts.append(str(failed.value))
-    texts.append(json.dumps(Report(shown(address), shown(address)).as_dict()))
+    report = Report(shown(address), shown(address))
+    texts.append(json.dumps(report.as_dict()))
+    registry, metrics = CollectorRegistry(), Metrics()
+    metrics(Progress(0, None, 0.0, 0.0, report))
+    registry.register(metrics)
+    texts.append(generate_latest(registry).decode())
     if "://" in address:
         texts.append(default_output(address, StreamOptions(model="identity")))
         try:

@@ -19,6 +19,8 @@ import pytest
 from browser import BROWSER, browser
 from conftest import ROOT, Run
 
+WORD = "hush"
+
 
 class Stream:
     """A camera that shows a still picture, painted to a live page."""
@@ -29,8 +31,9 @@ class Stream:
         self.camera.number = 40
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
+        where = f"127.0.0.1:{self.camera.server_port}/video"
         words = (
-            *(f"http://127.0.0.1:{self.camera.server_port}/video", "--engine", "torch"),
+            *(f"http://me:{WORD}@{where}?key={WORD}", "--engine", "torch"),
             *("--style", ROOT / "styles/wave.jpg", "-o", f"web:{self.port}"),
         )
         command = [sys.executable, ROOT / "run_stream.py", *words]
@@ -124,6 +127,12 @@ def test_the_page_is_whole(stream: Stream) -> None:
         assert name in page
         assert len(stream.get(f"/{name}")) > 500
     assert stream.get("/looks/ink")[:2] == b"\xff\xd8"
+
+
+def test_it_says_what_is_painted_without_its_secrets(stream: Stream) -> None:
+    assert stream.state()["input"] == f"http://127.0.0.1:{stream.camera.server_port}/video"
+    for path in ("/", "/api", "/page.js", "/health"):
+        assert WORD not in stream.get(path).decode()
 
 
 def test_what_is_seen_at_first_is_what_was_asked_for(stream: Stream) -> None:
@@ -255,6 +264,8 @@ def test_a_browser_shows_it(stream: Stream) -> None:
             await tab.until("document.querySelector('[data-name=wave]') !== null")
             await tab.until("document.querySelectorAll('[aria-pressed]').length > 5")
             assert "frames/s" in await tab.run("document.documentElement.outerHTML")
+            title = f"http://127.0.0.1:{stream.camera.server_port}/video · stylestream"
+            assert await tab.until("document.title !== 'stylestream' && document.title") == title
 
     asyncio.run(look())
 

@@ -147,6 +147,7 @@ function show(now) {
   state = now;
   chosen = Math.min(chosen, state.regions.length - 1);
   view.resize(state.width, state.height);
+  document.title = `${state.input} · stylestream`;
   showRegions();
   showLooks();
   showMix();

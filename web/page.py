@@ -43,6 +43,7 @@ class Page:
         self.size: tuple[int, int] = (about["width"], about["height"])
         self._rate, self._sounds = about["rate"], about["sounds"]
         self._folder = about["recordings"]
+        self._input: str = about["input"]
         self._recording: Recording | None = None
         wanted = about["wanted"]
         self.strength: float = wanted["strength"]
@@ -209,6 +210,7 @@ class Page:
         """All that the page shows."""
         beneath = self.regions[0].shares
         return {
+            "input": self._input,
             "looks": [
                 {"name": k.name, "share": beneath.get(k.name, 0.0), "own": k.own}
                 for k in self.shelf.looks.values()

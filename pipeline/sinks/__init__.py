@@ -38,6 +38,8 @@ class SinkOptions:
     """File with the token that the live page asks for."""
     recordings: str | None = None
     """Folder in which the live page may record."""
+    source: str = ""
+    """What is painted, as it may be shown."""
     wanted: Change | None = field(default=None, repr=False)
     """How the stream is to be painted when the output opens, for one that shows it."""
     resume: bool = False

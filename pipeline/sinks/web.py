@@ -104,6 +104,7 @@ class WebSink(Relay):
             "token": token_in(Path(options.web_token)) if options.web_token else None,
             "recordings": options.recordings,
             "rate": float(info.rate or 25),
+            "input": options.source,
         }
         self._with_input = False
         self._figures: Figures = {}
