@@ -165,9 +165,11 @@ def test_twenty_restarts_are_twenty_recoveries(tmp_path: Path) -> None:
         assert run.poll() is None, run.communicate()
         return len(list(pictures.glob("*.png"))) if pictures.is_dir() else 0
 
-    waits = sorted(restarted(port, 21, seen))
-    run.send_signal(signal.SIGINT)
-    said = run.communicate(timeout=60)[1]
+    try:
+        waits = sorted(restarted(port, 21, seen))
+    finally:
+        run.send_signal(signal.SIGINT)
+        said = run.communicate(timeout=60)[1]
     assert run.returncode == 130, said
     about = json.loads(report.read_text())
     print(f"20 restarts: median {statistics.median(waits):.2f} s, p95 {waits[18]:.2f} s")

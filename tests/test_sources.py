@@ -56,6 +56,20 @@ def test_rotation_is_applied_once(tmp_path: Path, degrees: int) -> None:
     assert np.abs(frames[0].pixels.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize(("axis", "sides"), [(1, (-1, 1)), (0, (1, -1))])
+def test_a_mirrored_film_is_turned_back(tmp_path: Path, axis: int, sides: tuple[int, int]) -> None:
+    def matrix(across: int, down: int) -> bytes:
+        one = 1 << 16
+        return struct.pack(">9i", across * one, 0, 0, 0, down * one, 0, 0, 0, 1 << 30)
+
+    plain = media.video(tmp_path / "plain.mp4", 2)
+    before, _, after = plain.read_bytes().rpartition(matrix(1, 1))  # the track's, after the film's
+    (tmp_path / "mirrored.mp4").write_bytes(before + matrix(*sides) + after)
+    frames, _ = read(tmp_path / "mirrored.mp4")
+    expected = np.flip(read(plain)[0][0].pixels, axis)
+    assert np.abs(frames[0].pixels.astype(int) - expected).max() <= 1
+
+
 def test_late_sound_keeps_the_clock_of_the_container(tmp_path: Path) -> None:
     _, source = read(media.video(tmp_path / "a.mp4", 50, sound_at_s=0.5))
     assert source.info.media_start_s == 0
@@ -130,7 +144,10 @@ def test_each_refusal_has_its_own_line(tmp_path: Path) -> None:
     empty.touch()
     text = tmp_path / "text.mp4"
     text.write_text("ffconcat version 1.0\nfile a.mp4\n")
+    unknown = media.video(tmp_path / "unknown.mkv")
+    unknown.write_bytes(unknown.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ"))
     cases = {
+        unknown: "a codec this FFmpeg cannot decode",
         tmp_path / "none.mp4": "does not exist",
         empty: "is empty",
         text: "not a video",
