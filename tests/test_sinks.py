@@ -201,6 +201,7 @@ def test_refusals_name_the_way_out(tmp_path: Path) -> None:
         (str(tmp_path / "a.mp5"), SinkOptions(), "", "did you mean .mp4"),
         (str(tmp_path / "a.mp4"), SinkOptions(codec="h265x"), "", "no encoder"),
         (str(tmp_path / "a.webm"), SinkOptions(codec="h264"), "", "cannot hold"),
+        (str(tmp_path / "a.mkv"), SinkOptions(codec="libx264rgb"), "", "cannot be used here"),
         (str(file / "a.mp4"), SinkOptions(), "", "cannot be written to"),
         (str(tmp_path / "one.png"), SinkOptions(), "", "%06d"),
         ("nosuch:x", SinkOptions(), "", "no such kind"),

@@ -3,13 +3,21 @@
 import os
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
 import av
 from av.codec.codec import Codec, UnknownCodecError
+from av.codec.context import CodecContext
+from av.error import FFmpegError
+from av.logging import Capture
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
 
 from pipeline.errors import SinkError
+
+SIDE_PX = 256
 
 
 @cache
@@ -121,7 +129,29 @@ def coding_of(path: Path, codec: str | None) -> Coding:
         raise SinkError(f"no encoder '{name}'; {hint}known are {', '.join(CODINGS)}") from None
     if coding.encoder not in supported(container, path):
         raise SinkError(f"{path.suffix} files cannot hold {name}; use .mkv or another codec")
+    if name not in CODINGS:
+        _prove(coding)
     return coding
+
+
+def _prove(coding: Coding) -> None:
+    """Refuses an encoder that is known to FFmpeg and does not work here, for want of its hardware
+    for one, before anything is painted for it."""
+    encoder = CodecContext.create(coding.encoder, "w")
+    assert isinstance(encoder, VideoCodecContext)
+    encoder.width = encoder.height = SIDE_PX
+    encoder.pix_fmt, encoder.time_base = coding.pix_fmt, Fraction(1, 25)
+    frame = VideoFrame(SIDE_PX, SIDE_PX, coding.pix_fmt)
+    frame.pts, frame.time_base = 0, encoder.time_base
+    try:
+        with Capture():
+            encoder.encode(frame)
+            encoder.encode(None)
+    except (FFmpegError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise SinkError(
+            f"{coding.encoder} cannot be used here ({why}): run_stream.py doctor lists what can"
+        ) from None
 
 
 def supported(container: Container, path: Path) -> set[str]:
