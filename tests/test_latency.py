@@ -2,7 +2,9 @@
 
 import json
 import os
+import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -17,15 +19,19 @@ from conftest import ROOT, Run
 
 from benchmarks.scale import sleeping
 from benchmarks.steady import Watch
-from engines import load_engine
+from engines import Frames, load_engine
 from pipeline import blocks
+from pipeline.control import Change, Region
 from pipeline.latency import LEAST_PX, MOST_IN_A_ROW, PATIENCE_S, Governor, Size, sizes_for
 from pipeline.plan import planned
+from pipeline.pool import FramePool
 from pipeline.queues import Ticket
 from pipeline.request import StreamOptions
 from pipeline.run import Pipeline
 from pipeline.sources import SourceOptions, open_source
 from pipeline.sources.test import read_index
+from pipeline.stylizer import Look, Stylizer
+from pipeline.timeline import Span, Timeline
 
 WAVE = ROOT / "styles" / "wave.jpg"
 LIMIT_S = 0.150
@@ -294,3 +300,48 @@ def test_what_makes_no_sense_as_a_limit(paint: Run) -> None:
     assert "for live inputs" in film.stderr
     number = paint("test:live", "--model", "identity", "-o", "null:", "--max-latency", "150")
     assert "150ms or 0.5s" in number.stderr
+
+
+class Slow:
+    """An engine that makes a style ready only while it may."""
+
+    def __init__(self, *about: Any) -> None:
+        self._engine, self.may = load_engine(*about), threading.Event()
+        self.may.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def __call__(self, *frames: Any) -> Frames:
+        return self._engine(*frames)
+
+    def encode_style(self, style: Any) -> Any:
+        assert self.may.wait(60)
+        return self._engine.encode_style(style)
+
+
+def test_a_style_that_is_made_ready_holds_up_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Slow("compact", "cpu", 1, "torch")
+    monkeypatch.setattr("pipeline.stylizer.engine_of", lambda *_: engine)
+    first, second, frame = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    always = Timeline([(Span(), 1.0)])
+    look = Look("compact", "cpu", [first], ["first"], always, [], 1.0, False, 1, "torch")
+    with closing(FramePool.create(2, 64, 64)) as pool:
+        stylizer = Stylizer(pool.handle, look)
+        stylizer.open()
+        pool[0][:] = frame
+
+        def painted(index: int) -> np.ndarray:
+            stylizer.stylize([Ticket(index, index, Fraction(1, 25), 0)], [1])
+            return pool[1].copy()
+
+        before = painted(0)
+        engine.may.clear()
+        region = Region("0", None, {"second": 1.0})
+        stylizer.adjust(Change((region,), 1.0, False, pictures={"second": second}))
+        assert all(np.array_equal(painted(i), before) for i in range(1, 4))
+        engine.may.set()
+        until_s = time.monotonic() + 60
+        while np.array_equal(after := painted(4), before):
+            assert time.monotonic() < until_s
+        assert np.array_equal(painted(5), after)
