@@ -127,6 +127,14 @@ def test_no_command_line_shows_a_password_that_came_by_a_config(watched: Watched
     assert WORD not in str(lines)
 
 
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+def test_stages_have_the_priority_of_the_program(watched: Watched) -> None:
+    stages = children(watched.process.pid, "ray::")
+    of_all = {os.getpriority(os.PRIO_PROCESS, pid) for pid in (watched.process.pid, *stages)}
+    assert len(stages) >= 3
+    assert of_all == {os.getpriority(os.PRIO_PROCESS, 0)}
+
+
 def test_only_this_machine_is_answered(watched: Watched) -> None:
     assert watched.get("/metrics", Host="evil.example")[0] == 403
     assert watched.get("/metrics", Host="localhost")[0] == 200
