@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,8 +46,10 @@ def confined(
     name: str, call: Callable[..., T], *arguments: Any, wall_s: float | None = WALL_S
 ) -> T:
     """`call(*arguments)` in a child. `name` is what may be printed of the bytes that it decodes.
-    Raises what it raises, or SourceInvalid: it crashed, or took longer than `wall_s`."""
-    with _child(_answer, call, arguments) as (child, receiver):
+    Raises what it raises, or SourceInvalid: it crashed, or took longer than `wall_s`. None: it may
+    wait for days, and no limit of CPU time holds either."""
+    answer = partial(_answer, CPU_S if wall_s is not None else None)
+    with _child(answer, call, arguments) as (child, receiver):
         return _heard(name, child, receiver, wall_s)  # type: ignore[no-any-return]
 
 
@@ -97,9 +100,11 @@ def _end_of(code: int) -> str:
     return f"crash ({why}); it is damaged, or made to do that"
 
 
-def _answer(sender: Connection, folder: str, call: Callable[..., T], arguments: Any) -> None:
+def _answer(
+    cpu_s: int | None, sender: Connection, folder: str, call: Callable[..., T], arguments: Any
+) -> None:
     """The child of `confined`."""
-    with _settled(sender, folder, CPU_S):
+    with _settled(sender, folder, cpu_s):
         sender.send(call(*arguments))
 
 

@@ -112,6 +112,18 @@ def test_stages_that_open_media_have_limits(tmp_path: Path) -> None:
     run.communicate(timeout=60)
 
 
+def limit_s() -> int:
+    """Of CPU time."""
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_CPU)[0]
+
+
+def test_only_who_may_wait_for_days_has_no_limit_of_time() -> None:
+    assert confined("it.mp4", limit_s) == home.CPU_S
+    assert confined("rtsp://it", limit_s, wall_s=None) != home.CPU_S
+
+
 def test_a_child_that_hangs_is_ended() -> None:
     began = time.monotonic()
     with pytest.raises(SourceInvalid, match="longer than"):
