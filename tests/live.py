@@ -4,20 +4,28 @@ MPEG-TS over TCP."""
 import base64
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from pathlib import Path
 
 import av
 import cv2
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from media import picture
 
 from pipeline import color
 
+PEM = Encoding.PEM
 USER, PASSWORD = "cam", "a@b#c%d:f"
 PERIOD_S = 0.04
 
@@ -80,11 +88,31 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
 
-def start(port: int = 0) -> Server:
-    """A camera at a free port of loopback, or at `port`."""
+def start(port: int = 0, certificate: Path | None = None) -> Server:
+    """A camera at a free port of loopback, or at `port`; by TLS with a certificate."""
     server = Server(("127.0.0.1", port), Camera)
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server
+
+
+def certify(path: Path) -> Path:
+    """A certificate that a camera made for itself, with its key, written to `path`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "camera")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, SHA256())
+    )
+    form = PrivateFormat.PKCS8, NoEncryption()
+    path.write_bytes(made.public_bytes(PEM) + key.private_bytes(PEM, *form))
+    return path
 
 
 @contextmanager

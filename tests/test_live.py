@@ -60,6 +60,18 @@ def url(camera: live.Server, path: str = "video", user: str = "") -> str:
     return f"http://{user}127.0.0.1:{camera.server_port}/{path}"
 
 
+def test_a_camera_with_a_certificate_of_its_own_is_seen(tmp_path: Path) -> None:
+    camera = live.start(certificate=live.certify(tmp_path / "camera.pem"))
+    try:
+        with open_source(
+            url(camera, "auth", "cam:a%40b%23c%25d%3Af@").replace("http", "https")
+        ) as s:
+            first, second = some(s, 2)
+        assert second.time_s > first.time_s
+    finally:
+        camera.stop()
+
+
 def test_whoever_is_slow_gets_the_newest_and_drops_are_counted(camera: live.Server) -> None:
     with open_source(url(camera)) as source:
         assert source.info.live
