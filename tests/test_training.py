@@ -246,6 +246,18 @@ def test_a_filter_that_never_answers_is_woken() -> None:
     assert asleep(conv(pictures)) == 0
 
 
+def test_filters_that_drift_far_above_zero_come_back() -> None:
+    generator = torch.Generator().manual_seed(0)
+    answers = torch.randn(2, 3, 16, 16, generator=generator)
+    answers[:, 1] += 1000
+    answers.requires_grad_()
+    far = asleep(answers)
+    assert far > 2
+    (slope,) = torch.autograd.grad(far, answers)
+    assert slope[:, 1].mean() > 0  # smaller answers cost less
+    assert not slope[:, (0, 2)].any()
+
+
 def narrow(system: str, material: Path, out: Path, steps: int, *more: object) -> list[object]:
     """As its config says, but with few channels."""
     values = read_yaml(ROOT / f"configs/train_{system}.yaml")

@@ -92,7 +92,7 @@ class TrainingOptions(RunOptions):
     complex_weight: float = option(0.0, "and its complex ones (NeAT)")
     patches_weight: float = option(0.0, "and any of its patches (NNST-D)")
     consistency_weight: float = option(4.0, "the same place must look the same after a motion")
-    alive_weight: float = option(8.0, "filters must answer somewhere")
+    alive_weight: float = option(8.0, "answers of filters must neither die nor drift")
     range_weight: float = option(10.0, "values beyond [0, 1], squared")
 
     @property
