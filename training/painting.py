@@ -120,8 +120,8 @@ class Painting:
         judged = self._layers((*TERMS, *CONTRASTIVE))
         self.network = self._judge(judged) if judged else None
         self.teacher = None
-        if o.teacher is not None:
-            self.teacher = models.load(o.teacher).to(device, memory_format=torch.channels_last)
+        if o.imitation_steps:
+            self.teacher = models.load(str(o.teacher)).to(device, memory_format=torch.channels_last)
         self.module = Painter(self.model, *self._beside(), self.weights).to(device)
         self._ahead: deque[Batch] = deque()
         self._banks: list[dict[str, Tensor]] = []
@@ -164,8 +164,8 @@ class Painting:
             raise ValueError("--coarse-steps are judged by the network that --deep names")
         if o.batch < 2 and self.weights.keys() & set(CONTRASTIVE):
             raise ValueError("--batch 1: contrastive terms compare the pictures of a batch")
-        if (o.teacher is not None) != (o.imitation_steps > 0):
-            raise ValueError("--teacher and --imitation-steps are of use only together")
+        if o.imitation_steps and o.teacher is None:
+            raise ValueError("--imitation-steps: say whom to imitate with --teacher")
         if o.clips and o.content and "similarity" not in self.weights:
             raise ValueError("--clips beside --content are of use only with --similarity-weight")
 
