@@ -76,7 +76,8 @@ async def browser() -> AsyncIterator[Tab]:
         try:
             assert process.stderr
             lines = iter(process.stderr.readline, "")
-            said = next(line for line in lines if "DevTools listening on" in line)
+            said = next((line for line in lines if "DevTools listening on" in line), None)
+            assert said, f"the browser ended while it started: {process.wait()}"
             port = said.split("127.0.0.1:")[1].split("/")[0]
             async with aiohttp.ClientSession() as session:
                 async with session.get(f"http://127.0.0.1:{port}/json") as answer:
