@@ -209,23 +209,31 @@ class Painting:
             same = None
         with self._autocast():
             paintings = module(style, first, view, same, strength, self._crosses)
-        painted, again, back = paintings.painted, paintings.again, paintings.back
+        painted, again = paintings.painted, paintings.again
         seen = self._seen(first, style, drawn.crop, view, same, paintings, coarse)
         terms = {name: self._summed(name, seen) for name in TERMS if name in self.weights}
         terms |= self._contrast(seen)
         if self.module.critics is not None:
             terms |= self.module.critics(painted, first, style)
+        if paintings.cycle is not None:
+            terms["cycle"] = paintings.cycle
+        if grid is not None:
+            terms["consistency"] = losses.consistency_loss(again, painted[: len(again)], grid)
+        return self._asked(terms | self._plain(paintings, same))
+
+    def _asked(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: term for name, term in terms.items() if name in self.weights}
+
+    def _plain(self, paintings: Paintings, same: Tensor | None) -> dict[str, Tensor]:
+        """The terms for which nobody has to look at a painting; `same` had to come back."""
+        painted, back = paintings.painted, paintings.back
+        terms = {"range": (painted - painted.clamp(0, 1)).square().mean()}
         if back is not None:
             terms["identity"] = (back - same).abs().mean()
             terms["pyramid"] = losses.pyramid_loss(back, same)
-        if paintings.cycle is not None:
-            terms["cycle"] = paintings.cycle
         if paintings.alive is not None:
             terms["alive"] = paintings.alive
-        if grid is not None:
-            terms["consistency"] = losses.consistency_loss(again, painted[: len(again)], grid)
-        terms["range"] = (painted - painted.clamp(0, 1)).square().mean()
-        return {name: terms[name] for name in terms if name in self.weights}
+        return terms
 
     def _imitated(
         self, module: nn.Module, strength: float, rng: np.random.Generator
@@ -239,15 +247,8 @@ class Painting:
             paintings = module(style, content, None, same, strength, False)
         with torch.no_grad():
             wanted = self.teacher(content, self.teacher.encode_style(style))
-        painted = paintings.painted
-        terms = {
-            "imitation": losses.imitation_loss(painted, wanted),
-            "identity": (paintings.back - same).abs().mean(),
-            "range": (painted - painted.clamp(0, 1)).square().mean(),
-        }
-        if paintings.alive is not None:
-            terms["alive"] = paintings.alive
-        return {name: terms[name] for name in terms if name in self.weights}
+        terms = {"imitation": losses.imitation_loss(paintings.painted, wanted)}
+        return self._asked(terms | self._plain(paintings, same))
 
     @property
     def _crosses(self) -> bool:
