@@ -36,9 +36,9 @@ audit: $(VENV)/.ready-test
 	$(BIN)/python -m pip_audit --strict --no-deps --disable-pip -r constraints.txt
 
 soak: $(VENV)/.ready-test
-	@echo "== As many frames as a day of video has, small and fast, and an hour of paintings"
+	@echo "== As many frames as a day of video has, small and fast, then two hours of paintings"
 	$(BIN)/python -m benchmarks.soak
-	$(BIN)/python -m benchmarks.soak 90000 compact
+	$(BIN)/python -m benchmarks.soak 200000 compact
 
 bench: $(VENV)/.ready
 	@echo "== Measuring speed and memory"
