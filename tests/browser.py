@@ -13,7 +13,12 @@ from typing import Any
 import aiohttp
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-WORDS = ("--headless", "--no-sandbox", "--disable-gpu", "--mute-audio", "--remote-debugging-port=0")
+WORDS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--mute-audio", "--remote-debugging-port=0"),
+    *("--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking"),
+    *("--disable-component-update", "--disable-sync", "--disable-quic"),
+)
+STARTS = 3  # Chromium now and then ends itself while it starts; what is tested is the page
 
 
 class Tab:
@@ -67,18 +72,28 @@ class Tab:
         return base64.b64decode(shot["data"])
 
 
+def _started(folder: str) -> tuple[subprocess.Popen[str], str]:
+    """A browser that runs, and the port at which it is driven."""
+    said = []
+    for start in range(STARTS):
+        command = [str(BROWSER), *WORDS, f"--user-data-dir={folder}/{start}", "about:blank"]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert process.stderr
+        for line in iter(process.stderr.readline, ""):
+            if "DevTools listening on" in line:
+                return process, line.split("127.0.0.1:")[1].split("/")[0]
+            said.append(line)
+        said.append(f"ended with {process.wait()}\n")
+        process.communicate()
+    raise AssertionError(f"the browser did not start:\n{''.join(said)}")
+
+
 @asynccontextmanager
 async def browser() -> AsyncIterator[Tab]:
     """A tab of a browser of its own."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        command = [str(BROWSER), *WORDS, f"--user-data-dir={folder}", "about:blank"]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        process, port = _started(folder)
         try:
-            assert process.stderr
-            lines = iter(process.stderr.readline, "")
-            said = next((line for line in lines if "DevTools listening on" in line), None)
-            assert said, f"the browser ended while it started: {process.wait()}"
-            port = said.split("127.0.0.1:")[1].split("/")[0]
             async with aiohttp.ClientSession() as session:
                 async with session.get(f"http://127.0.0.1:{port}/json") as answer:
                     tabs = await answer.json()
