@@ -159,6 +159,20 @@ def test_a_full_disk_is_said_and_gone_on_from(
     assert os.listdir(small_disk) == [out.name]
 
 
+def test_without_room_for_a_copy_the_index_stays_where_it_is(
+    paint: Run, tmp_path: Path, small_disk: Path
+) -> None:
+    calm, out = tmp_path / "calm.mp4", small_disk / "out.mp4"
+    words = [SCENE.replace("600", "250"), "--model", "identity", "-o"]
+    assert paint(*words, calm).returncode == 0
+    assert 150_000 < calm.stat().st_size < 290_000
+    done = paint(*words, out)
+    assert done.returncode == 0, done.stderr
+    assert "its index stays at its end (No space left on device)" in done.stderr
+    assert packets(out) == packets(calm)
+    assert os.listdir(small_disk) == [out.name]
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
 @pytest.mark.parametrize("end", ["kill", "error"])
 def test_a_power_cut_costs_what_was_not_forced_to_the_disk(

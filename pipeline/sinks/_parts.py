@@ -51,6 +51,11 @@ def join_path(final: Path) -> Path:
     return final.with_name(f"{final.stem}.part-join{final.suffix}")
 
 
+def front_path(final: Path) -> Path:
+    """Where the index comes first, before this is the output."""
+    return final.with_name(f"{final.stem}.part-front{final.suffix}")
+
+
 def parts_of(final: Path) -> dict[int, Path]:
     """First frame index -> part file, in order."""
     stem, suffix = re.escape(final.stem), re.escape(final.suffix)
@@ -61,8 +66,8 @@ def parts_of(final: Path) -> dict[int, Path]:
 
 
 def is_part(path: Path) -> bool:
-    """Whether a file has the name of a part, or of parts that are joined, of whatever output."""
-    return re.search(r"\.part(-\d{6,}|-join)?\.[^.]+$", path.name) is not None
+    """Whether a file has the name of a part, or of what is made of parts, of whatever output."""
+    return re.search(r"\.part(-\d{6,}|-join|-front)?\.[^.]+$", path.name) is not None
 
 
 def forced(path: Path) -> int:
@@ -75,7 +80,7 @@ def forced(path: Path) -> int:
 def remove_parts(final: Path) -> None:
     """Deletes the part files of `final`."""
     # In this order what a kill leaves over still fits behind a finished file.
-    for path in (*parts_of(final).values(), join_path(final)):
+    for path in (*parts_of(final).values(), join_path(final), front_path(final)):
         path.unlink(missing_ok=True)
 
 

@@ -20,12 +20,14 @@ from pipeline.opening import open_media, video_of
 from pipeline.sinks import Sink, SinkOptions, check_folder, check_order
 from pipeline.sinks._chunks import recipe_for
 from pipeline.sinks._codecs import coding_of, container_of
+from pipeline.sinks._front import index_first
 from pipeline.sinks._heard import JoinedTrack
 from pipeline.sinks._journal import Journal, Piece, boot_id
 from pipeline.sinks._muxing import Muxer, PartWriter, failures
 from pipeline.sinks._parts import (
     Output,
     forced,
+    front_path,
     join_path,
     part_path,
     parts_of,
@@ -61,9 +63,9 @@ def prepare(text: str, options: SinkOptions) -> None:
 
 
 def left_of(text: str) -> list[Path]:
-    """The part files of earlier runs, which a new one replaces."""
-    join = join_path(Path(text))
-    return [*parts_of(Path(text)).values(), *([join] if join.exists() else [])]
+    """The part files of earlier runs, and what was made of them, which a new one replaces."""
+    made = join_path(Path(text)), front_path(Path(text))
+    return [*parts_of(Path(text)).values(), *(path for path in made if path.exists())]
 
 
 def journal_of(text: str) -> Journal:
@@ -183,7 +185,7 @@ class FileSink:
         """Nobody watches here."""
 
     def finish(self, cut: bool = False) -> None:
-        """Completes the file: by renaming, or by joining the parts."""
+        """Completes the file: joins the parts, moves the index to the front, renames."""
         if self.next_index == 0:
             raise SinkError(f"{self._final}: there was not one frame to write")
         with self._guarded():
@@ -194,6 +196,7 @@ class FileSink:
             done = next(iter(self._parts))
             if len(self._parts) > 1 or self._first:
                 done = self._join(cut)
+            done = self._with_index_first(done)
             self._note(0, done)
             os.replace(done, self._final)
             remove_parts(self._final)
@@ -212,6 +215,24 @@ class FileSink:
                 muxer.copy(chunk)
             muxer.close(cut=cut)
         return path
+
+    def _with_index_first(self, done: Path) -> Path:
+        """The file to keep: `done` itself where its index has no place of its own, or cannot be
+        moved."""
+        if self._container.form not in ("mp4", "mov"):
+            return done
+        front = front_path(self._final)
+        try:
+            index_first(done, front)
+        except (OSError, ValueError) as error:
+            front.unlink(missing_ok=True)
+            why = getattr(error, "strerror", None) or error
+            self.notices.append(
+                f"{self._final}: its index stays at its end ({why}); it is whole, but a player "
+                "that loads it over a network needs all of it before it begins"
+            )
+            return done
+        return front
 
     def _sound_of_all(self, out: Output) -> Sound | JoinedTrack | None:
         if self._info.sounds:
