@@ -20,9 +20,8 @@ from pipeline.errors import StreamError
 from pipeline.frame import ColorTags, Frame, StreamInfo
 from pipeline.opening import open_media, video_of
 from pipeline.sinks import SinkOptions, open_sink, prepare
-from pipeline.sinks._codecs import CODINGS
+from pipeline.sinks._codecs import CODINGS, HARDWARE
 
-HARDWARE = ("h264_nvenc", "hevc_nvenc", "h264_qsv", "h264_amf", "h264_videotoolbox")
 MODEL = "compact"
 LIVE = 25
 """Frames a second that count as real time."""

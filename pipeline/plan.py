@@ -21,6 +21,7 @@ from pipeline.opening import shown
 from pipeline.options import nearest
 from pipeline.request import StreamOptions
 from pipeline.sinks import SinkOptions, claimed, prepare
+from pipeline.sinks._codecs import settled
 from pipeline.sources import PICTURE_SUFFIXES, SourceOptions, open_source
 from pipeline.style import Style, read_style, split
 from pipeline.stylizer import Look, Stylizer
@@ -89,6 +90,9 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
     )
     with claimed(outputs), looked_at(source, source_options) as info:
         info = replace(info, sounds=info.sounds and not options.no_audio)
+        codec, said = settled(options.codec, info, options.quality)
+        options = replace(options, codec=codec)  # what has been begun must go on with the same
+        sink_options = replace(sink_options, codec=codec)
         if not info.live and options.max_latency is not None:
             raise ConfigError("--max-latency is for live inputs: of a film every frame is painted")
         if info.live:
@@ -104,7 +108,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         sink_options = replace(sink_options, single=look.alone)
         for output in outputs:
             prepare(output, sink_options, source)
-        notices = [s.notice for s in styles if s.notice]
+        notices = [*(s.notice for s in styles if s.notice), *said]
         yield Plan(
             source,
             source_options,

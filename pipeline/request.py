@@ -137,7 +137,11 @@ class StreamOptions:
     fps: Fraction | None = option(
         None, "frames a second of the output; default: the input's own times", parse=rate
     )
-    codec: str | None = option(None, "h264 hevc vp9 av1 ffv1 prores ...; default by suffix")
+    codec: str | None = option(
+        None,
+        "h264 hevc vp9 av1 ffv1 prores ...; h264-hw hevc-hw av1-hw: in hardware where that works, "
+        "else in software; default by suffix",
+    )
     quality: int | None = option(
         None, "constant quality of the codec, lower is better (h264: 18); JPEG: 1 to 100", least=0
     )

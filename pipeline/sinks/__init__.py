@@ -29,7 +29,7 @@ class SinkOptions:
     """What the user asked of the output."""
 
     codec: str | None = None
-    """Short name or FFmpeg encoder; None takes the usual one of the container."""
+    """Short name or FFmpeg encoder, settled; None takes the usual one of the container."""
     quality: int | None = None
     """Constant quality, lower is better (H.264 0 to 51); pictures: 1 to 100, higher is better."""
     sound: bool = True

@@ -22,7 +22,6 @@ from pipeline.sinks._codecs import Coding
 _THREADS = 4
 """Fixed, because x264's bits depend on the number of its threads."""
 _DEFAULT_RATE = Fraction(25)
-_WITHOUT_DELAY = {"libx264": {"tune": "zerolatency"}, "libx265": {"tune": "zerolatency"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +61,8 @@ def recipe_for(info: StreamInfo, coding: Coding, quality: int | None, restarts: 
     pix_fmt = coding.odd_pix_fmt if odd and coding.odd_pix_fmt else coding.pix_fmt
     tags = color.output_tags(info.tags)
     rate = info.rate or _DEFAULT_RATE
-    if info.live and coding.encoder in _WITHOUT_DELAY:  # what an encoder holds dies with it
-        coding = replace(coding, settings=coding.settings | _WITHOUT_DELAY[coding.encoder])
+    if info.live:  # what an encoder holds dies with it
+        coding = replace(coding, settings=coding.settings | coding.live)
     return Recipe(
         coding=coding,
         quality=quality,

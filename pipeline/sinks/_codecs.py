@@ -1,21 +1,17 @@
 """Which containers and codecs can be written, and how each encoder is set up."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from fractions import Fraction
 from functools import cache
 from pathlib import Path
 
 import av
 from av.codec.codec import Codec, UnknownCodecError
-from av.codec.context import CodecContext
-from av.error import FFmpegError
-from av.logging import Capture
-from av.video.codeccontext import VideoCodecContext
-from av.video.frame import VideoFrame
 
 from pipeline.errors import SinkError
+from pipeline.frame import StreamInfo
+from pipeline.sinks._proof import refusal
 
 SIDE_PX = 256
 
@@ -41,6 +37,9 @@ class Coding:
     pix_fmt: str = "yuv420p"
     odd_pix_fmt: str | None = None
     """What odd sizes are written in, where `pix_fmt` needs even ones."""
+    live: dict[str, str] = field(default_factory=dict)
+    """More settings for a live input: nothing is held back, and what is asked to be a key frame
+    can be begun with."""
 
     def options(self, quality: int | None) -> dict[str, str]:
         """The encoder's options at `quality`, or at the usual one."""
@@ -64,13 +63,19 @@ class Container:
 
 
 CODINGS = {
-    "h264": Coding("libx264", {"preset": "veryfast"}, odd_pix_fmt="yuv444p"),
+    "h264": Coding(
+        "libx264",
+        {"preset": "veryfast"},
+        odd_pix_fmt="yuv444p",
+        live={"tune": "zerolatency", "forced-idr": "1"},
+    ),
     "hevc": Coding(
         "libx265",
         {"preset": "veryfast", "x265-params": "log-level=error"},
         "crf",
         20,
         odd_pix_fmt="yuv444p",
+        live={"tune": "zerolatency"},
     ),
     "vp9": Coding("libvpx-vp9", {"deadline": "good", "cpu-used": "5", "row-mt": "1"}, "crf", 24),
     "av1": Coding("libsvtav1", {"preset": "9"}, "crf", 26),
@@ -80,6 +85,40 @@ CODINGS = {
     "mjpeg": Coding("mjpeg", {"strict": "unofficial"}, "qscale", 3),
     "gif": Coding("gif", {}, None, pix_fmt="rgb8"),
 }
+_KINDS = {
+    "nvenc": Coding(
+        "",
+        {"preset": "p4", "rc": "vbr", "b": "0"},
+        "cq",
+        21,
+        live={"bf": "0", "delay": "0", "zerolatency": "1", "forced-idr": "1"},
+    ),
+    "qsv": Coding(
+        "",
+        {},
+        "global_quality",
+        21,
+        "nv12",
+        live={"bf": "0", "async_depth": "1", "forced_idr": "1"},
+    ),
+    "amf": Coding(
+        "",
+        {"rc": "qvbr"},
+        "qvbr_quality_level",
+        21,
+        "nv12",
+        live={"bf": "0", "usage": "ultralowlatency", "forced_idr": "1"},
+    ),
+    "videotoolbox": Coding("", {"b": "12M"}, None, pix_fmt="nv12", live={"realtime": "1"}),
+}
+"""Of encoders in hardware, in the order in which they are tried."""
+HARDWARE = {
+    f"{name}_{kind}": replace(coding, encoder=f"{name}_{kind}")
+    for name in ("h264", "hevc", "av1")
+    for kind, coding in _KINDS.items()
+}
+ON_HARDWARE = "-hw"
+"""After the name of a codec: by hardware where any works, else in software."""
 _MOV = {
     "movflags": "hybrid_fragmented+frag_keyframe+delay_moov",
     "frag_duration": "500000",
@@ -114,11 +153,34 @@ def _quiet() -> None:
     os.environ.setdefault("SVT_LOG", "1")
 
 
+def settled(
+    codec: str | None, info: StreamInfo, quality: int | None = None
+) -> tuple[str | None, list[str]]:
+    """What `codec` comes to for the frames that `info` describes, and what is to be said of it:
+    `h264-hw` becomes the first encoder in hardware that has written such frames, or `h264`."""
+    name = (codec or "").lower().removesuffix(ON_HARDWARE)
+    tried = [hardware for hardware in HARDWARE if hardware.startswith(f"{name}_")]
+    if codec is None or codec.lower() != f"{name}{ON_HARDWARE}" or not tried:
+        return codec, []
+    _quiet()
+    why: list[str] = []
+    for hardware in tried:
+        coding = HARDWARE[hardware]
+        if info.live:
+            coding = replace(coding, settings=coding.settings | coding.live)
+        odd = info.width % 2 or info.height % 2
+        refused = "odd size" if odd else refusal(coding, info.width, info.height, quality)
+        if not refused:
+            return hardware, ["; ".join([f"encoded by {hardware}", *why])]
+        why.append(f"not by {hardware}: {refused}")
+    return name, ["; ".join([f"encoded in software, by {CODINGS[name].encoder}", *why])]
+
+
 def coding_of(path: Path, codec: str | None) -> Coding:
     """The encoder for `path`: the one asked for, or the usual one of its container."""
     container = container_of(path)
     name = (codec or container.codec).lower()
-    coding = CODINGS.get(name) or Coding(name, {}, None)
+    coding = (CODINGS | HARDWARE).get(name) or Coding(name, {}, None)
     _quiet()
     try:
         if Codec(coding.encoder, "w").type != "video":
@@ -129,29 +191,12 @@ def coding_of(path: Path, codec: str | None) -> Coding:
         raise SinkError(f"no encoder '{name}'; {hint}known are {', '.join(CODINGS)}") from None
     if coding.encoder not in supported(container, path):
         raise SinkError(f"{path.suffix} files cannot hold {name}; use .mkv or another codec")
-    if name not in CODINGS:
-        _prove(coding)
-    return coding
-
-
-def _prove(coding: Coding) -> None:
-    """Refuses an encoder that is known to FFmpeg and does not work here, for want of its hardware
-    for one, before anything is painted for it."""
-    encoder = CodecContext.create(coding.encoder, "w")
-    assert isinstance(encoder, VideoCodecContext)
-    encoder.width = encoder.height = SIDE_PX
-    encoder.pix_fmt, encoder.time_base = coding.pix_fmt, Fraction(1, 25)
-    frame = VideoFrame(SIDE_PX, SIDE_PX, coding.pix_fmt)
-    frame.pts, frame.time_base = 0, encoder.time_base
-    try:
-        with Capture():
-            encoder.encode(frame)
-            encoder.encode(None)
-    except (FFmpegError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
+    # Known to FFmpeg, it may still not work here, for want of its hardware for one.
+    if name not in CODINGS and (why := refusal(coding, SIDE_PX, SIDE_PX)):
         raise SinkError(
             f"{coding.encoder} cannot be used here ({why}): run_stream.py doctor lists what can"
-        ) from None
+        )
+    return coding
 
 
 def supported(container: Container, path: Path) -> set[str]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from av.codec.codec import Codec
 from av.codec.context import CodecContext
 from av.error import FFmpegError
 from av.packet import Packet
@@ -24,7 +25,7 @@ from pipeline.sound import Sound
 
 FAILURES = (FFmpegError, OSError, ValueError)
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_TAGS = {"libx265": "hvc1"}
+_TAGS = {"hevc": "hvc1"}
 """Apple's players want this spelling."""
 
 
@@ -72,8 +73,9 @@ class Muxer:
         self._held: Packet[Any] | None = None
         self._step, self._end = recipe.step, 0
         self._order = DecodeOrder(reorder_depth(recipe), recipe.step)
-        if out.container.format.name in ("mp4", "mov") and recipe.coding.encoder in _TAGS:
-            stream.codec_context.codec_tag = _TAGS[recipe.coding.encoder]
+        codec = Codec(recipe.coding.encoder, "w").canonical_name
+        if out.container.format.name in ("mp4", "mov") and codec in _TAGS:
+            stream.codec_context.codec_tag = _TAGS[codec]
 
     def shown(self, pts: int) -> None:
         """Notes the time of the next frame in showing order."""

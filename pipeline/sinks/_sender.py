@@ -21,6 +21,8 @@ from pipeline import color
 from pipeline.errors import SourceLost
 from pipeline.frame import ColorTags, Pixels, StreamInfo
 from pipeline.opening import network_error, scheme_of, shown, unknown_host
+from pipeline.sinks import SinkOptions
+from pipeline.sinks._codecs import CODINGS, HARDWARE
 from pipeline.sinks._heard import Track
 from pipeline.sinks._relay import HEADER, TIME_BASE, pieces_of
 from pipeline.srt import sending
@@ -32,19 +34,19 @@ QUALITY = 21
 RATE = 25
 OPTIONS = {"max_interleave_delta": "500000"}
 """Pictures do not wait any longer for sound that is late."""
-SETTINGS = {
-    "preset": "veryfast",
-    "tune": "zerolatency",
-    "forced-idr": "1",
-    "maxrate": "12M",
-    "bufsize": "12M",
-}
+BOUND = {"maxrate": "12M", "bufsize": "12M"}
+BOUNDED = ("libx264", "h264_nvenc")
+"""Encoders that take a bound beside a quality."""
+CODECS = ("h264", *(name for name in HARDWARE if name.startswith("h264_")))
 
 
 def stream_of(
-    to: str, form: str, options: dict[str, str], info: StreamInfo, quality: int | None
+    to: str, form: str, options: dict[str, str], info: StreamInfo, asked: SinkOptions
 ) -> dict[str, Any]:
-    """What this process is told; `quality`: None for the usual."""
+    """What this process is told."""
+    coding = (CODINGS | HARDWARE)[asked.codec or "h264"]
+    settings = coding.options(QUALITY if asked.quality is None else asked.quality) | coding.live
+    odd = info.width % 2 or info.height % 2
     return {
         "to": to,
         "form": form,
@@ -52,7 +54,9 @@ def stream_of(
         "width": info.width,
         "height": info.height,
         "rate": str(info.rate or RATE),
-        "quality": QUALITY if quality is None else quality,
+        "encoder": coding.encoder,
+        "settings": settings | (BOUND if coding.encoder in BOUNDED else {}),
+        "pix_fmt": coding.odd_pix_fmt if odd and coding.odd_pix_fmt else coding.pix_fmt,
         "sounds": info.sounds,
     }
 
@@ -67,11 +71,11 @@ def main(frames: BinaryIO) -> int:
             form, options = about["form"], OPTIONS | about["options"]
             out = open_until.enter_context(av.open(file, "w", format=form, options=options))
             rate = Fraction(about["rate"])
-            stream = out.add_stream("libx264", rate=rate)
+            stream = out.add_stream(about["encoder"], rate=rate)
             stream.width, stream.height = width, height
-            stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+            stream.pix_fmt = about["pix_fmt"]
             # Key frames come by time: a slow model makes few frames a second.
-            stream.options = {**SETTINGS, "crf": str(about["quality"]), "g": "9999"}
+            stream.options = {**about["settings"], "g": "9999"}
             due = 0
             stream.codec_context.time_base = TIME_BASE
             color.tag(stream.codec_context, TAGS)

@@ -9,7 +9,7 @@ from pipeline.errors import SinkError
 from pipeline.frame import StreamInfo
 from pipeline.sinks import Sink, SinkOptions, check_folder
 from pipeline.sinks._relay import Relay
-from pipeline.sinks._sender import KEY_S, stream_of
+from pipeline.sinks._sender import CODECS, KEY_S, stream_of
 
 SEGMENTS = 6
 """Of KEY_S each in the playlist; as many are kept for players that are behind."""
@@ -20,7 +20,7 @@ def prepare(text: str, options: SinkOptions) -> None:
     path = Path(text)
     if "%" in text:
         raise SinkError(f"{path}: % has a meaning of its own in HLS; give another name")
-    if options.codec not in (None, "h264"):
+    if options.codec not in (None, *CODECS):
         raise SinkError(f"{path}: HLS is h264 here, not {options.codec}")
     if path.exists() and not options.overwrite:
         raise SinkError(f"{path} exists already: --overwrite replaces it, or give another name")
@@ -55,4 +55,4 @@ class PlaylistSink(Relay):
             "hls_flags": flags + ("+append_list" if self._path.exists() else ""),
             "hls_segment_filename": str(self._path.with_name(f"{self._path.stem}-%06d.ts")),
         }
-        return stream_of(str(self._path), "hls", options, self._info, self._options.quality)
+        return stream_of(str(self._path), "hls", options, self._info, self._options)

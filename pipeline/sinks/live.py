@@ -8,7 +8,7 @@ from pipeline.frame import StreamInfo
 from pipeline.opening import quoted, scheme_of, shown
 from pipeline.sinks import Sink, SinkOptions
 from pipeline.sinks._relay import Relay
-from pipeline.sinks._sender import stream_of
+from pipeline.sinks._sender import CODECS, stream_of
 
 FORMS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
 FORMS["srt"] = "mpegts"
@@ -22,7 +22,7 @@ def prepare(text: str, options: SinkOptions) -> None:
         raise SinkError(f"{shown(text)}: cannot send by {scheme}; known are {', '.join(FORMS)}")
     if scheme == "srt" and (why := srt.lacks()):
         raise SinkError(f"{shown(text)}: {why}")
-    if options.codec not in (None, "h264"):
+    if options.codec not in (None, *CODECS):
         raise SinkError(f"{shown(text)}: network streams are h264, not {options.codec}")
 
 
@@ -39,10 +39,10 @@ class NetworkSink(Relay):
 
     def __init__(self, text: str, info: StreamInfo, options: SinkOptions) -> None:
         super().__init__(shown(text), info)
-        self._text, self._quality = text, options.quality
+        self._text, self._options = text, options
         self.listens = scheme_of(text) == "srt" and srt.listens(text)
 
     def _about(self) -> dict[str, Any]:
         scheme = scheme_of(self._text)
         options = OPTIONS.get(scheme, {})
-        return stream_of(quoted(self._text), FORMS[scheme], options, self._info, self._quality)
+        return stream_of(quoted(self._text), FORMS[scheme], options, self._info, self._options)
