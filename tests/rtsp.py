@@ -28,6 +28,13 @@ def lacks() -> str:
     return (done.stderr.strip().splitlines() or ["it ended"])[-1] if done.returncode else ""
 
 
+@cache
+def encrypts() -> bool:
+    """Whether it can speak TLS, which takes glib-networking."""
+    asked = "from gi.repository import Gio; assert Gio.TlsBackend.get_default().supports_tls()"
+    return subprocess.run([SYSTEM, "-c", asked], capture_output=True).returncode == 0
+
+
 needed = pytest.mark.skipif(
     bool(lacks()),
     reason=f"no RTSP server: {lacks()} (gir1.2-gst-rtsp-server-1.0, python3-gi, "
@@ -36,7 +43,8 @@ needed = pytest.mark.skipif(
 
 
 class Server:
-    """`with Server(port, user, password, "digest") as server:`; `server.port` is where."""
+    """`with Server(port, user, password, "digest", certificate) as server:`; `server.port` is
+    where; all are optional."""
 
     def __init__(self, port: int = 0, *access: str) -> None:
         script = Path(__file__).with_name("rtsp_server.py")

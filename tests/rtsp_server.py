@@ -1,9 +1,10 @@
 """An RTSP server on loopback for tests, by GStreamer: run by the system's python3, which has it.
 
-    python3 rtsp_server.py PORT [USER PASSWORD basic|digest]
+    python3 rtsp_server.py PORT [USER PASSWORD basic|digest [CERTIFICATE]]
 
 It prints its port, then serves `/cam`: pictures at 25 a second whose grey tells their number, white
-at each whole second, with a beep of 100 ms at the same moment; `/mute` the same without sound.
+at each whole second, with a beep of 100 ms at the same moment; `/mute` the same without sound. With
+a certificate (and its key, as PEM) it speaks TLS: rtsps://.
 Lines on stdin change what is sent: `size 128 96`, `jump 3600` (seconds in all time stamps), `hush`
 (no picture any more, connections stay). What clients publish at `/in` goes to the file that
 `record PATH` names, as H.264.
@@ -18,7 +19,7 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+from gi.repository import Gio, GLib, Gst, GstRtspServer  # noqa: E402
 
 RATE, HZ = 25, 48_000
 TICK = Gst.SECOND // RATE
@@ -120,9 +121,13 @@ def listen(camera: Camera, mounts: GstRtspServer.RTSPMountPoints) -> None:
     loop.quit()
 
 
-def guarded(server: GstRtspServer.RTSPServer, user: str, password: str, kind: str) -> None:
-    """Let in only who knows the password."""
+def guarded(
+    server: GstRtspServer.RTSPServer, user: str, password: str, kind: str, certificate: str = ""
+) -> None:
+    """Let in only who knows the password, with a certificate by TLS."""
     auth = GstRtspServer.RTSPAuth()
+    if certificate:
+        auth.set_tls_certificate(Gio.TlsCertificate.new_from_file(certificate))
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "user")
     if kind == "basic":
@@ -159,7 +164,7 @@ camera, mounts = Camera(), server.get_mount_points()
 for path, factory in factories(camera, role=len(sys.argv) > 2).items():
     mounts.add_factory(path, factory)
 if len(sys.argv) > 2:
-    guarded(server, *sys.argv[2:5])
+    guarded(server, *sys.argv[2:6])
 if not server.attach(None):
     sys.exit("the port is taken")
 print(server.get_bound_port(), flush=True)

@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import live as live_servers
 import pytest
 import rtsp
 from conftest import ROOT
@@ -65,6 +66,23 @@ def test_a_password_of_odd_characters_opens_and_is_never_shown(kind: str) -> Non
             assert "user and password" in str(refused.value)
             assert "d#w" not in str(refused.value)
             assert where in str(refused.value)
+
+
+def test_a_camera_that_encrypts_is_seen_with_the_certificate_that_it_made(tmp_path: Path) -> None:
+    if not rtsp.encrypts():
+        pytest.skip("GStreamer cannot speak TLS here (glib-networking)")
+    certificate = live_servers.certify(tmp_path / "camera.pem")
+    with rtsp.Server(0, USER, PASSWORD, "digest", str(certificate)) as server:
+        where = f"127.0.0.1:{server.port}/cam"
+        with open_source(f"rtsps://{USER}:{PASSWORD}@{where}") as source:
+            assert source.info.live
+            assert source.info.sounds
+            frames = some(source.frames(), 3)
+        assert frames[0].pixels.shape == (96, 160, 3)
+        with pytest.raises(SourceForbidden):
+            open_source(f"rtsps://{USER}:nothing@{where}")
+        with pytest.raises(SourceError):
+            open_source(f"rtsp://{USER}:{PASSWORD}@{where}")  # nobody there speaks without TLS
 
 
 def test_refusals_are_told_apart(server: rtsp.Server, monkeypatch: pytest.MonkeyPatch) -> None:
