@@ -15,6 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
+from pipeline import hdr
 from pipeline.frame import ColorTags, Pixels
 
 _MATRIX = {"rgb": 0, "bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7}
@@ -74,9 +75,7 @@ def tags_of(picture: VideoStream | VideoFrame) -> ColorTags:
 
 def output_tags(tags: ColorTags) -> ColorTags:
     """What a painted YUV stream is tagged with: the source's colours, RGB sources as BT.709."""
-    if tags.matrix == "rgb":
-        return ColorTags("bt709", "tv", "bt709", "bt709")
-    if tags.transfer in HDR:
+    if tags.matrix == "rgb" or (tags.transfer in HDR and not tags.kept):
         return ColorTags("bt709", "tv", "bt709", "bt709")
     return tags
 
@@ -84,12 +83,14 @@ def output_tags(tags: ColorTags) -> ColorTags:
 def tone_notices(tags: ColorTags) -> list[str]:
     """What the user should know of it."""
     kind = HDR.get(tags.transfer or "")
+    if kind and tags.kept:
+        return [f"the video is HDR ({kind}): it is painted in 8 bits, and files keep it HDR"]
     return [f"the video is HDR ({kind}); its brightness is mapped to SDR"] if kind else []
 
 
 def _tone(tags: ColorTags) -> str:
     """Maps HDR to what an SDR screen can show; nothing for other video."""
-    if tags.transfer not in HDR:
+    if tags.transfer not in HDR or tags.kept:
         return ""
     primaries = tags.primaries or "bt2020"
     return (
@@ -116,7 +117,7 @@ def _reader(
             f":in_color_matrix={_FILTER_MATRIX.get(tags.matrix, 'bt601')}"
             f":in_range={tags.range}:out_range=pc{_tone(tags)}",
         ),
-        graph.add("format", "rgb24"),
+        graph.add("format", "rgb48le" if tags.kept else "rgb24"),
         graph.add("buffersink"),
     ]
     for first, second in pairwise([source, *steps]):
@@ -126,20 +127,27 @@ def _reader(
 
 
 def to_rgb(frame: VideoFrame, tags: ColorTags, size: tuple[int, int] | None = None) -> Pixels:
-    """Full-range RGB of (width, height) px, as `ffmpeg` converts it with exact rounding."""
+    """Full-range RGB of (width, height) px, as `ffmpeg` converts it with exact rounding; of HDR
+    that is kept what a painter sees."""
     width, height = size or (frame.width, frame.height)
-    if tags.transfer not in HDR:  # reserved values, which real files carry, would be refused
+    if not _tone(tags):  # reserved values, which real files carry, would be refused
         frame.color_trc = frame.color_primaries = _UNSPECIFIED
     graph = _reader(frame.format.name, frame.width, frame.height, tags, width, height)
     graph.vpush(frame)
     rgb = graph.vpull()
     assert isinstance(rgb, VideoFrame)
+    if tags.kept:
+        return hdr.to_painter(cast(hdr.Codes, rgb.to_ndarray()), str(tags.transfer), tags.primaries)
     return cast(Pixels, rgb.to_ndarray())
 
 
 def to_yuv(pixels: Pixels, pix_fmt: str, tags: ColorTags) -> VideoFrame:
     """A frame in `pix_fmt`, converted and tagged as `tags` say."""
-    frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    if tags.kept:
+        codes = hdr.from_painter(pixels, str(tags.transfer), tags.primaries)
+        frame = VideoFrame.from_ndarray(codes, format="rgb48le")
+    else:
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
     frame.color_range = ColorRange.JPEG
     if av.VideoFormat(pix_fmt).is_rgb:
         return _own.reformatter.reformat(frame, format=pix_fmt, threads=_THREADS)

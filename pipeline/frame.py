@@ -66,6 +66,8 @@ class ColorTags:
     range: str
     primaries: str | None = None
     transfer: str | None = None
+    kept: bool = False
+    """HDR that is written as HDR again."""
 
 
 @dataclass(frozen=True, slots=True)

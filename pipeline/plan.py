@@ -75,6 +75,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         options.fps,
         options.wait_for_source,
         options.connect_attempts,
+        keep_hdr=options.hdr == "keep",
     )
     outputs = options.output or [default_output(source, options)]
     if len({path if "://" in path else Path(path).absolute() for path in outputs}) < len(outputs):
@@ -92,7 +93,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         info = replace(info, sounds=info.sounds and not options.no_audio)
         codec, said = settled(options.codec, info, options.quality)
         options = replace(options, codec=codec)  # what has been begun must go on with the same
-        sink_options = replace(sink_options, codec=codec)
+        sink_options = replace(sink_options, codec=codec, hdr=info.tags.kept)
         if not info.live and options.max_latency is not None:
             raise ConfigError("--max-latency is for live inputs: of a film every frame is painted")
         if info.live:
@@ -196,8 +197,8 @@ def check_name(text: str) -> None:
 
 def check_live(options: StreamOptions) -> None:
     """What cannot be asked of a live input."""
-    for name in ("start", "fps", "resume"):
-        if getattr(options, name):
+    for name in ("start", "fps", "resume", "hdr"):
+        if getattr(options, name) not in (None, False, "map"):
             raise ConfigError(f"--{name} is for films: a live input is taken as it comes")
 
 

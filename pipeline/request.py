@@ -145,6 +145,11 @@ class StreamOptions:
     quality: int | None = option(
         None, "constant quality of the codec, lower is better (h264: 18); JPEG: 1 to 100", least=0
     )
+    hdr: str = option(
+        "map",
+        "HDR films: map their brightness to SDR, or keep them HDR (10 bits, the painter has 8)",
+        choices=("map", "keep"),
+    )
     no_audio: bool = option(False, "leave sound and subtitles out")
     start: float | None = option(
         None, "begin here: seconds or m:s", parse=seconds, metavar="TIME", heading="films"

@@ -46,6 +46,8 @@ class SinkOptions:
     """Go on with what an earlier run of the same job has left."""
     job: Job | None = None
     """What an output writes down so that a later run can go on with it; None: nobody will."""
+    hdr: bool = False
+    """The frames are HDR that is kept."""
     single: bool = False
     """One frame is all there will be."""
 

@@ -37,9 +37,22 @@ class Coding:
     pix_fmt: str = "yuv420p"
     odd_pix_fmt: str | None = None
     """What odd sizes are written in, where `pix_fmt` needs even ones."""
+    deep_pix_fmt: str = ""
+    """What HDR is written in; "" where there are 8 bits only."""
     live: dict[str, str] = field(default_factory=dict)
     """More settings for a live input: nothing is held back, and what is asked to be a key frame
     can be begun with."""
+
+    def deep(self) -> "Coding":
+        """The same for HDR. SinkError: it has 8 bits only."""
+        if not self.deep_pix_fmt:
+            names = [name for name, coding in CODINGS.items() if coding.deep_pix_fmt]
+            raise SinkError(
+                f"{self.encoder} is written in 8 bits, too few for --hdr keep: give --codec "
+                f"{', '.join(names)}, or leave --hdr out"
+            )
+        odd_pix_fmt = f"{self.odd_pix_fmt}10le" if self.odd_pix_fmt else None
+        return replace(self, pix_fmt=self.deep_pix_fmt, odd_pix_fmt=odd_pix_fmt)
 
     def options(self, quality: int | None) -> dict[str, str]:
         """The encoder's options at `quality`, or at the usual one."""
@@ -75,16 +88,27 @@ CODINGS = {
         "crf",
         20,
         odd_pix_fmt="yuv444p",
+        deep_pix_fmt="yuv420p10le",
         live={"tune": "zerolatency"},
     ),
     "vp9": Coding("libvpx-vp9", {"deadline": "good", "cpu-used": "5", "row-mt": "1"}, "crf", 24),
-    "av1": Coding("libsvtav1", {"preset": "9"}, "crf", 26),
-    "ffv1": Coding("ffv1", {"level": "3", "g": "1", "slicecrc": "1"}, None, pix_fmt="bgr0"),
-    "prores": Coding("prores_ks", {"profile": "3"}, None, pix_fmt="yuv422p10le"),
+    "av1": Coding("libsvtav1", {"preset": "9"}, "crf", 26, deep_pix_fmt="yuv420p10le"),
+    "ffv1": Coding(
+        "ffv1",
+        {"level": "3", "g": "1", "slicecrc": "1"},
+        None,
+        pix_fmt="bgr0",
+        deep_pix_fmt="yuv444p10le",
+    ),
+    "prores": Coding(
+        "prores_ks", {"profile": "3"}, None, pix_fmt="yuv422p10le", deep_pix_fmt="yuv422p10le"
+    ),
     "mpeg4": Coding("mpeg4", {}, "qscale", 3),
     "mjpeg": Coding("mjpeg", {"strict": "unofficial"}, "qscale", 3),
     "gif": Coding("gif", {}, None, pix_fmt="rgb8"),
 }
+_DEEPER = {"h264": "hevc", "vp9": "av1"}
+"""What stands in for a codec where HDR is kept."""
 _KINDS = {
     "nvenc": Coding(
         "",
@@ -113,8 +137,8 @@ _KINDS = {
 }
 """Of encoders in hardware, in the order in which they are tried."""
 HARDWARE = {
-    f"{name}_{kind}": replace(coding, encoder=f"{name}_{kind}")
-    for name in ("h264", "hevc", "av1")
+    f"{name}_{kind}": replace(coding, encoder=f"{name}_{kind}", deep_pix_fmt=deep_pix_fmt)
+    for name, deep_pix_fmt in {"h264": "", "hevc": "p010le", "av1": "p010le"}.items()
     for kind, coding in _KINDS.items()
 }
 ON_HARDWARE = "-hw"
@@ -165,7 +189,7 @@ def settled(
     _quiet()
     why: list[str] = []
     for hardware in tried:
-        coding = HARDWARE[hardware]
+        coding = HARDWARE[hardware].deep() if info.tags.kept else HARDWARE[hardware]
         if info.live:
             coding = replace(coding, settings=coding.settings | coding.live)
         odd = info.width % 2 or info.height % 2
@@ -176,11 +200,13 @@ def settled(
     return name, ["; ".join([f"encoded in software, by {CODINGS[name].encoder}", *why])]
 
 
-def coding_of(path: Path, codec: str | None) -> Coding:
+def coding_of(path: Path, codec: str | None, hdr: bool = False) -> Coding:
     """The encoder for `path`: the one asked for, or the usual one of its container."""
     container = container_of(path)
-    name = (codec or container.codec).lower()
+    usual = _DEEPER.get(container.codec, container.codec) if hdr else container.codec
+    name = (codec or usual).lower()
     coding = (CODINGS | HARDWARE).get(name) or Coding(name, {}, None)
+    coding = coding.deep() if hdr else coding
     _quiet()
     try:
         if Codec(coding.encoder, "w").type != "video":

@@ -41,7 +41,7 @@ from pipeline.sound import Sound
 def prepare(text: str, options: SinkOptions) -> None:
     """Refuses what cannot work; takes up or clears what an earlier run has left."""
     path, journal = Path(text), journal_of(text)
-    coding_of(path, options.codec)
+    coding_of(path, options.codec, options.hdr)
     if options.resume and options.job and journal:
         journal.check(options.job)
         journal.take_up()
@@ -89,7 +89,7 @@ class FileSink:
         self._info = info
         self._options = options
         self._container = container_of(final)
-        coding = coding_of(final, options.codec)
+        coding = coding_of(final, options.codec, info.tags.kept)
         restarts = self._container.restarts
         self._recipe = recipe_for(info, coding, options.quality, restarts)
         if self._recipe.pix_fmt != coding.pix_fmt:

@@ -34,6 +34,8 @@ class SourceOptions:
     """Failures in a row to connect to a live source, after which it is lost; None: never."""
     known: StreamInfo | None = None
     """What a live source was found to be: it is then not opened only to be looked at."""
+    keep_hdr: bool = False
+    """HDR films are handed out so that they can be written as HDR again."""
 
 
 class Source(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.color import tags_of, to_rgb, tone_notices
+from pipeline.color import HDR, tags_of, to_rgb, tone_notices
 from pipeline.errors import SourceInvalid
 from pipeline.frame import Frame, Pixels, StreamInfo
 from pipeline.limits import MAX_GAP_S, believed
@@ -125,7 +125,8 @@ class FileSource:
             )
         check_size(first.width, first.height, self._text)
         self._turn = turn_of(first)
-        self._tags = tags_of(first)
+        tags = tags_of(first)
+        self._tags = replace(tags, kept=self._options.keep_hdr and tags.transfer in HDR)
         self._zero = zero_of(container.start_time)
         self._duration_s = (container.duration or 0) / 1e6
         self._rate = believed(stream.average_rate, stream.guessed_rate)
@@ -167,7 +168,7 @@ class FileSource:
         whole = self._duration_s or float(stream.frames / rate)
         begin = self._options.start_s or 0.0
         end = min(self._options.end_s or whole, whole)
-        plain = self._options == SourceOptions(size=self._options.size)
+        plain = replace(self._options, size=None, keep_hdr=False) == SourceOptions()
         return stream.frames if plain and stream.frames else max(0, round((end - begin) * rate))
 
     def _notice(self, first: VideoFrame, stream: VideoStream) -> None:
