@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import models
+from pipeline.opening import shown
 from pipeline.sources.images import pictures_of
 
 Job = dict[str, dict[str, Any]]
@@ -23,6 +24,8 @@ FREE = {
     "log",
     "web_token",
     "recordings",
+    "user",
+    "password_file",
 }
 """Options that change no pixel."""
 SAMPLES, SAMPLE_BYTES = 64, 1 << 20
@@ -32,12 +35,13 @@ FEW, FEW_BYTES = 8, 1 << 16
 
 def job_of(source: str, options: Any, files: list[str], about: str = "") -> Job:
     """The job of painting `source` by `options`, which name the further `files`. `about`: what is
-    known of a source that lies on no disk."""
+    known of a source that lies on no disk; nothing that is secret in its address is kept."""
     values = {
         field.name: _plain(getattr(options, field.name))
         for field in dataclasses.fields(options)
         if field.name not in FREE
     }
+    source = shown(source)
     weights = models.FOLDER / "weights" / f"{options.model}.safetensors"
     named = {source: Path(source.removeprefix("file:")), options.model: weights}
     exported = str(Path(options.engine, "manifest.json"))

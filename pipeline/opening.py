@@ -102,14 +102,14 @@ def shown(text: str) -> str:
         is_address = re.match(r"(//)?[^/@]*:.*@", text) and not Path(text).exists()
         return re.split(r"[?#]", text.rpartition("@")[2])[0] if is_address else text
     scheme, _, rest = text.partition("://")
-    rest = re.split(r"[?#]", _split_user(rest)[1])[0]
+    rest = re.split(r"[?#]", split_user(rest)[1])[0]
     host, _, path = rest.partition("/")
     if scheme.lower().startswith("rtmp") and "/" in path:
         path = path.rsplit("/", 1)[0] + "/..."
     return f"{scheme}://{host}" + (f"/{path}" if path else "")
 
 
-def _split_user(rest: str) -> tuple[str, str]:
+def split_user(rest: str) -> tuple[str, str]:
     """What follows `scheme://` -> user:password and the rest, also where the password holds / ? #
     or @ as they are. Where that is in doubt, as much as possible counts as password."""
     authority = re.split(r"[/?#]", rest)[0]
@@ -124,7 +124,7 @@ def quoted(text: str) -> str:
     """A URL whose user and password are percent-encoded, as FFmpeg wants them; what is already
     stays."""
     scheme, colon, rest = text.partition("://")
-    user, rest = _split_user(rest)
+    user, rest = split_user(rest)
     if not user:
         return text
     if re.search(r"@[^@]*/", user):

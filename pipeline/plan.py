@@ -10,6 +10,7 @@ from pathlib import Path
 
 import models
 from pipeline import patient
+from pipeline.access import with_access
 from pipeline.confined import WALL_S, confined
 from pipeline.control import Change
 from pipeline.errors import ConfigError
@@ -64,6 +65,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
     The source stays open meanwhile: what it lends to the run (a generated sound track) stays too.
     """
     check_options(options)
+    source = with_access(source, options.user, options.password_file)
     for text in (source, *options.style, *options.mask, *options.output):
         check_name(text)
     styles = [confined(f"style {t}", read_style, t, options.model) for t in options.style]

@@ -163,6 +163,12 @@ class StreamOptions:
     connect_attempts: int | None = option(
         None, "give a live input up after so many failures in a row; default: never", least=1
     )
+    user: str | None = option(None, "of a network input, with --password-file", metavar="NAME")
+    password_file: str | None = option(
+        None,
+        "file with the password of a network input, which stands on no command line then",
+        metavar="FILE",
+    )
     max_latency: float | None = option(
         None,
         "of a live input: leave out what would be later, then paint at a smaller size",

@@ -2,13 +2,21 @@
 
 import json
 import logging
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import live
 import pytest
-from conftest import Run
+from conftest import ROOT, Run
 from prometheus_client import CollectorRegistry, generate_latest
 
-from pipeline.errors import SourceError, StreamError
+from pipeline.access import with_access
+from pipeline.errors import ConfigError, SourceError, StreamError
+from pipeline.job import job_of
 from pipeline.metrics import Metrics
 from pipeline.opening import mapped, shown
 from pipeline.plan import default_output
@@ -88,3 +96,79 @@ def test_a_whole_run_shows_none(paint: Run, tmp_path: Path) -> None:
     assert S not in done.stdout + done.stderr + report.read_text()
     assert "rtmp://127.0.0.1:1/live/..." in done.stderr
     assert "rtmp://127.0.0.1:1/live/..." in report.read_text()
+
+
+def test_what_a_journal_keeps_of_an_address_is_what_may_be_shown() -> None:
+    options = StreamOptions(model="identity", user=S, password_file=S)
+    job = job_of(f"https://cam:{S}@127.0.0.1:1/film.mp4?token={S}", options, [], "10 frames")
+    assert S not in json.dumps(job)
+    assert job["options"]["input"] == "https://127.0.0.1:1/film.mp4"
+    assert job["contents"]["https://127.0.0.1:1/film.mp4"] == "10 frames"
+
+
+def command_lines() -> str:
+    """What any user of this machine can read of its processes."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(entry.read_bytes())
+        except OSError:
+            continue
+    return b"\n".join(found).decode(errors="replace")
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="reads command lines in /proc")
+def test_a_password_in_a_file_opens_and_is_nowhere_to_be_seen(tmp_path: Path) -> None:
+    word, pictures, report = tmp_path / "word.txt", tmp_path / "pictures", tmp_path / "report.json"
+    word.write_text(live.PASSWORD + "\n")
+    camera = live.start()
+    where = f"http://127.0.0.1:{camera.server_port}/auth"
+    words = ("--user", live.USER, "--password-file", word, "--model", "identity")
+    words = (*words, "--report", report, "--log", "json", "-o", f"{pictures}/")
+    run = subprocess.Popen(
+        [sys.executable, "run_stream.py", where, *map(str, words)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while not list(pictures.glob("*.png")):
+            assert run.poll() is None, run.communicate()
+            time.sleep(0.05)
+        seen = command_lines()
+    finally:
+        run.send_signal(signal.SIGINT)
+        said = run.communicate(timeout=60)[1]
+        camera.stop()
+    assert run.returncode == 130, said
+    assert where in seen
+    for text in (seen, said, report.read_text(), " ".join(os.listdir(tmp_path))):
+        assert live.PASSWORD not in text
+        assert "a%40b" not in text
+
+
+def test_access_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
+    good, empty, two = (tmp_path / name for name in ("good", "empty", "two"))
+    good.write_text("a@b/c%41\r\n")
+    empty.write_text("\n")
+    two.write_text(f"{S}\n{S}\n")
+    address = "rtsp://127.0.0.1/stream?x=y"
+    assert with_access(address, "c@m", str(good)) == (
+        "rtsp://c%40m:a%40b%2Fc%2541@127.0.0.1/stream?x=y"
+    )
+    assert with_access(address, None, None) == address
+    cases = [
+        (address, "cam", None, "go together"),
+        (address, None, str(good), "go together"),
+        ("film.mp4", "cam", str(good), "not for film.mp4"),
+        ("srt://127.0.0.1:1", "cam", str(good), "--user is for"),
+        (f"rtsp://cam:{S}@127.0.0.1/", "cam", str(good), "has a user in it already"),
+        (address, "cam", str(tmp_path / "none"), "No such file"),
+        (address, "cam", str(tmp_path), "Is a directory"),
+        (address, "cam", str(empty), "must hold one line"),
+        (address, "cam", str(two), "must hold one line"),
+    ]
+    for source, user, file, line in cases:
+        with pytest.raises(ConfigError, match=line) as refused:
+            with_access(source, user, file)
+        assert S not in str(refused.value)

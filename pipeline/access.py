@@ -1,0 +1,40 @@
+"""A user and a password for a network source that stand in a file, not on the command line, which
+every user of a machine can read."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from pipeline.errors import ConfigError
+from pipeline.opening import scheme_of, shown, split_user
+
+SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "hls+http", "hls+https"}
+MOST_BYTES = 4096
+
+
+def with_access(source: str, user: str | None, password_file: str | None) -> str:
+    """The address `source` with both in it, for those who open it; never to be shown but by
+    `shown`. ConfigError: they make no sense there, or the file cannot be read."""
+    if user is None and password_file is None:
+        return source
+    if user is None or password_file is None:
+        raise ConfigError("--user and --password-file go together")
+    if scheme_of(source) not in SCHEMES:
+        raise ConfigError(f"--user is for {', '.join(sorted(SCHEMES))}, not for {shown(source)}")
+    scheme, _, rest = source.partition("://")
+    if split_user(rest)[0]:
+        raise ConfigError(f"{shown(source)} has a user in it already: leave one of both out")
+    return f"{scheme}://{quote(user, '')}:{quote(_password(Path(password_file)), '')}@{rest}"
+
+
+def _password(path: Path) -> str:
+    """The line in a file; the end of the line is no part of it."""
+    try:
+        with path.open("rb") as file:
+            word = file.read(MOST_BYTES + 1).decode().rstrip("\r\n")
+    except OSError as error:
+        raise ConfigError(f"cannot read the password file {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"the password file {path} holds no text") from None
+    if not word or not word.isprintable() or len(word) >= MOST_BYTES:
+        raise ConfigError(f"the password file {path} must hold one line: the password")
+    return word
