@@ -280,11 +280,13 @@ def _patient(text: str, limit_s: float | None) -> Iterator[None]:
         raise SourceSilent(f"{shown(text)} sends nothing; is the sender running?") from None
 
 
-def open_pipe(pipe: Pipe, text: str, options: dict[str, str]) -> InputContainer:
-    """Opens what comes through `pipe` from the address `text`, as MPEG-TS."""
+def open_pipe(
+    pipe: Pipe, text: str, options: dict[str, str], form: str = "mpegts"
+) -> InputContainer:
+    """Opens what comes through `pipe` from the address `text`, as MPEG-TS or another form."""
     limits = {"max_streams": str(MAX_STREAMS), "max_pixels": str(MAX_PIXELS)}
     with mapped(text):
-        return av.open(pipe, mode="r", format="mpegts", options=limits | options)
+        return av.open(pipe, mode="r", format=form, options=limits | options)
 
 
 def camera_log(path: str) -> list[str]:

@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,10 +17,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import av
+import cv2
 import live
 import pytest
 from conftest import ROOT, Run
 from media import picture, video
+from test_kills import children
 
 from pipeline import color, srt
 from pipeline.errors import (
@@ -272,39 +276,71 @@ def test_a_camera_that_freezes_is_opened_again(
         assert last.epoch == 1 - step
 
 
-def test_a_camera_that_is_plugged_in_is_found_again_under_another_number(
-    camera: live.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def plug_in(device: Path, number: int) -> threading.Event:
+    """A camera at a path of its own that sends JPEGs to who opens it; the event unplugs it."""
+    os.mkfifo(device)
+    unplugged = threading.Event()
+    data = cv2.imencode(".jpg", picture(number)[..., ::-1])[1].tobytes()
+
+    def send() -> None:
+        with suppress(OSError), device.open("wb", buffering=0) as out:
+            while not unplugged.wait(0.02):
+                out.write(data)
+
+    threading.Thread(target=send, daemon=True).start()
+    return unplugged
+
+
+def camera_processes() -> set[int]:
+    """Those that hold a camera for this one."""
+    return {
+        pid
+        for pid in children(os.getpid())
+        if b"pipeline.sources._camera" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    }
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes in /proc")
+def test_a_camera_is_found_again_under_another_number_by_a_fresh_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second, lasting = (tmp_path / name for name in ("video0", "video1", "by-id/usb-cam"))
     lasting.parent.mkdir()
     monkeypatch.setattr(webcam, "BY_ID", lasting.parent)
-    monkeypatch.setattr(webcam, "camera_log", lambda _: ["Compressed: mjpeg : JPEG : 160x96"])
-    opened = []
-
-    def open_camera(text: str, device: str, *_: object) -> av.container.InputContainer:
-        opened.append(device)
-        return open_media(url(camera))
-
-    monkeypatch.setattr(webcam, "open_camera", open_camera)
+    monkeypatch.setattr(webcam, "SILENT_S", 1.0)
+    monkeypatch.setattr(webcam, "SYSTEM", "mjpeg")  # of Video4Linux2, which needs a camera
     with pytest.raises(SourceMissing, match=r"no camera .*video0; found: "):
         open_source(f"webcam:{first}")
-
-    def plug_in(device: Path) -> None:
-        lasting.symlink_to(device)
-        device.touch()
-
-    threading.Timer(0.7, plug_in, [first]).start()
-    with open_source(f"webcam:{first},format=mjpeg", SourceOptions(wait=True)) as source:
+    lasting.symlink_to(first)
+    unplugged = plug_in(first, 20)
+    with open_source(f"webcam:{first}") as source:
+        unplugged.set()
+        first.unlink()
+        unplugged = plug_in(first, 20)  # one process looked at it, the next one reads
         frames = (frame for frame in source.frames() if frame)
-        assert next(frames).epoch == 0
+        assert number(next(frames)) == 20
+        (before,) = camera_processes()
+        unplugged.set()
         first.unlink()
         lasting.unlink()
-        camera.stop()
-        again = live.start(camera.server_port)
-        plug_in(second)
-        assert next(frame for frame in frames if frame.epoch).pixels.shape == (96, 160, 3)
-        again.stop()
-    assert opened == [str(first), str(lasting), str(lasting)]
+        lasting.symlink_to(second)
+        plug_in(second, 60)
+        assert number(next(frame for frame in frames if frame.epoch)) == 60
+        (after,) = camera_processes()
+        assert after != before
+        os.kill(after, signal.SIGSTOP)  # it hangs, as inside a driver
+        second.unlink()
+        plug_in(second, 80)
+        assert number(next(frame for frame in frames if frame.epoch > 1)) == 80
+        assert camera_processes().isdisjoint({before, after})
+    assert not camera_processes()
+
+
+def test_what_is_wrong_with_a_camera_is_said_by_its_process(tmp_path: Path) -> None:
+    file = tmp_path / "video0"
+    file.write_bytes(b"no camera")
+    with pytest.raises(SourceError, match=f"webcam:{file} .*right address"):
+        open_source(f"webcam:{file}")
 
 
 def apart(frame: Frame) -> float:

@@ -7,21 +7,29 @@ give 30 of JPEG. `webcam:0,format=yuyv422` has it all the same.
 
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from av.container import InputContainer
 
 from pipeline.cameras import cameras, modes
 from pipeline.errors import SourceInvalid, SourceMissing
-from pipeline.opening import camera_log, open_camera
+from pipeline.opening import camera_log, open_camera, open_pipe
 from pipeline.sources import Source, SourceOptions
+from pipeline.sources._camera import FORM, held
+from pipeline.sources._feed import SILENT_S
 from pipeline.sources._live import LiveSource
+from pipeline.sources.live import EVERY
 
 FORMS = ("mjpeg", "h264", "yuyv422", "nv12", "yuv420p")
 """Of a camera, best first."""
 SIDE_PX = 720
 """The short side that is wanted where nobody says one."""
 RATE = 30
+SYSTEM = {"darwin": "avfoundation", "win32": "dshow"}.get(sys.platform, "v4l2")
+NAMED = {"avfoundation": "", "dshow": "video="}
+"""Systems whose cameras have names, not paths, and what FFmpeg wants before such a name."""
 BY_ID = Path("/dev/v4l/by-id")
 
 
@@ -40,19 +48,29 @@ class Camera:
         which, _, self._form = self._name.partition(",format=")
         self._path = f"/dev/video{which}" if which.isdigit() else which
 
-    def connect(self) -> InputContainer:
-        """Open it. SourceMissing: it is not plugged in."""
-        if sys.platform == "darwin":
-            return open_camera(self._text, self._name, "avfoundation", {"framerate": str(RATE)})
-        if sys.platform == "win32":
-            return open_camera(self._text, f"video={self._name}", "dshow", {})
+    @contextmanager
+    def connect(self) -> Iterator[InputContainer]:
+        """Open it, each time in a fresh process. SourceMissing: it is not plugged in."""
+        if SYSTEM == "dshow":  # Windows cannot wait for a pipe: there it is this process
+            with open_camera(self._text, self._device(), SYSTEM, {}) as container:
+                yield container
+            return
+        about = {"text": self._text, "device": self._device(), "system": SYSTEM}
+        with (
+            held(about | {"side": self._side, "form": self._form}, SILENT_S) as pipe,
+            open_pipe(pipe, self._text, EVERY, FORM) as container,
+        ):
+            yield container
+
+    def _device(self) -> str:
+        if SYSTEM in NAMED:
+            return NAMED[SYSTEM] + self._name
         path = self._path
         if not Path(path).exists():
             found = ", ".join(camera.path for camera in cameras()) or "none"
             raise SourceMissing(f"there is no camera {path}; found: {found}")
         self._path = lasting(path)
-        mode = chosen(modes(camera_log(path)), self._side, self._form)
-        return open_camera(self._text, path, "v4l2", mode)
+        return path
 
 
 def lasting(device: str) -> str:
@@ -61,6 +79,13 @@ def lasting(device: str) -> str:
     at = Path(device).resolve()
     names = sorted(str(name) for name in BY_ID.glob("*") if name.resolve() == at)
     return names[0] if names else device
+
+
+def mode(system: str, device: str, side: int, wanted: str) -> dict[str, str]:
+    """FFmpeg's options for the camera: on Linux the mode that is chosen of those it has."""
+    if system == "v4l2":
+        return chosen(modes(camera_log(device)), side, wanted)
+    return {"framerate": str(RATE)} if system == "avfoundation" else {}
 
 
 def chosen(able: list[str], side: int, wanted: str = "") -> dict[str, str]:
