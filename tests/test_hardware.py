@@ -49,10 +49,12 @@ def test_the_ladder_ends_at_software(name: str, live: bool) -> None:
 def test_odd_sizes_are_for_software() -> None:
     codec, (said,) = settled("h264-hw", info(853, 481))
     assert codec == "h264"
-    assert said.count("odd size") == len(KINDS)
+    assert said.count("it takes no odd sizes") == len(KINDS)
+    with pytest.raises(SinkError, match=r"h264_qsv cannot be used here \(it takes no odd sizes"):
+        settled("h264_qsv", info(853, 481))
 
 
-@pytest.mark.parametrize("codec", [None, "h264", "hevc_nvenc", "ffv1"])
+@pytest.mark.parametrize("codec", [None, "h264", "vp9-hw", "ffv1"])
 def test_what_is_named_is_left_as_it_is(codec: str | None) -> None:
     assert settled(codec, info(64, 48)) == (codec, [])
 

@@ -181,23 +181,35 @@ def settled(
     codec: str | None, info: StreamInfo, quality: int | None = None
 ) -> tuple[str | None, list[str]]:
     """What `codec` comes to for the frames that `info` describes, and what is to be said of it:
-    `h264-hw` becomes the first encoder in hardware that has written such frames, or `h264`."""
-    name = (codec or "").lower().removesuffix(ON_HARDWARE)
+    `h264-hw` becomes the first encoder in hardware that has written such frames, or `h264`.
+    SinkError: an encoder in hardware that is named has not."""
+    asked = (codec or "").lower()
+    name = asked.removesuffix(ON_HARDWARE)
     tried = [hardware for hardware in HARDWARE if hardware.startswith(f"{name}_")]
-    if codec is None or codec.lower() != f"{name}{ON_HARDWARE}" or not tried:
+    if asked in HARDWARE and (refused := _refused(asked, info, quality)):
+        raise _useless(asked, refused)
+    if asked == name or not tried:
         return codec, []
-    _quiet()
     why: list[str] = []
     for hardware in tried:
-        coding = HARDWARE[hardware].deep() if info.tags.kept else HARDWARE[hardware]
-        if info.live:
-            coding = replace(coding, settings=coding.settings | coding.live)
-        odd = info.width % 2 or info.height % 2
-        refused = "odd size" if odd else refusal(coding, info.width, info.height, quality)
-        if not refused:
+        if not (refused := _refused(hardware, info, quality)):
             return hardware, ["; ".join([f"encoded by {hardware}", *why])]
         why.append(f"not by {hardware}: {refused}")
     return name, ["; ".join([f"encoded in software, by {CODINGS[name].encoder}", *why])]
+
+
+def _refused(hardware: str, info: StreamInfo, quality: int | None) -> str:
+    """Why an encoder in hardware cannot write such frames; "" where it has."""
+    coding = HARDWARE[hardware].deep() if info.tags.kept else HARDWARE[hardware]
+    if info.live:
+        coding = replace(coding, settings=coding.settings | coding.live)
+    if info.width % 2 or info.height % 2:
+        return "it takes no odd sizes"
+    return refusal(coding, info.width, info.height, quality)
+
+
+def _useless(encoder: str, why: str) -> SinkError:
+    return SinkError(f"{encoder} cannot be used here ({why}): run_stream.py doctor lists what can")
 
 
 def coding_of(path: Path, codec: str | None, hdr: bool = False) -> Coding:
@@ -219,9 +231,7 @@ def coding_of(path: Path, codec: str | None, hdr: bool = False) -> Coding:
         raise SinkError(f"{path.suffix} files cannot hold {name}; use .mkv or another codec")
     # Known to FFmpeg, it may still not work here, for want of its hardware for one.
     if name not in CODINGS and (why := refusal(coding, SIDE_PX, SIDE_PX)):
-        raise SinkError(
-            f"{coding.encoder} cannot be used here ({why}): run_stream.py doctor lists what can"
-        )
+        raise _useless(coding.encoder, why)
     return coding
 
 
