@@ -284,6 +284,19 @@ def test_pictures_that_are_there_stay(tmp_path: Path) -> None:
         assert whole.stat().st_mtime_ns == made
 
 
+def test_a_kill_while_the_index_is_moved_loses_nothing(tmp_path: Path) -> None:
+    calm, out = tmp_path / "calm.mp4", tmp_path / "out.mp4"
+    paint_small(calm)
+    paint_small(out, 95)
+    out.with_name("out.part-front.mp4").write_bytes(calm.read_bytes()[:5000])
+    assert paint_small(out) == 100 - 80
+    assert packets(out) == packets(calm)
+    assert sorted(os.listdir(tmp_path)) == [calm.name, out.name]
+    out.with_name("out.part-front.mp4").touch()
+    prepare(str(out), SinkOptions(overwrite=True))
+    assert sorted(os.listdir(tmp_path)) == [calm.name, out.name]
+
+
 def test_a_kill_in_the_middle_of_joining_loses_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     paint_small(out, 75)
