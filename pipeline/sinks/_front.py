@@ -9,8 +9,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-LONGEST_S = 120.0
-"""For the whole copy: whoever waits for the file takes a writer for dead that is silent longer."""
+LONGEST_S, HURRIED_S = 120.0, 2.0
+"""For the whole copy: whoever waits for the file takes a writer for dead that is silent longer; who
+has interrupted the run wants it to end."""
 _PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl"}
 """Boxes on the way from the index to the places of the samples."""
 _PLACES = {b"stco": ">u4", b"co64": ">u8"}
@@ -21,12 +22,13 @@ Box = tuple[bytes, int, int]
 """Kind, begin and end in bytes."""
 
 
-def index_first(source: Path, target: Path) -> None:
+def index_first(source: Path, target: Path, hurry: bool) -> None:
     """Writes what `source` holds, whose index is its last box, to `target`.
 
-    OSError (the disk is full, for one) and ValueError (the index is elsewhere) leave a `target`
-    that is not whole."""
-    until_s = time.monotonic() + LONGEST_S
+    OSError (the disk is full, or the time over) and ValueError (the index is elsewhere) leave a
+    `target` that is not whole."""
+    limit_s = HURRIED_S if hurry else LONGEST_S
+    until_s = time.monotonic() + limit_s
     size = source.stat().st_size
     with source.open("rb") as file, target.open("wb") as out:
         first, *_, (kind, begin, _) = _boxes(file, 0, size)
@@ -41,7 +43,7 @@ def index_first(source: Path, target: Path) -> None:
         for place in range(first[2], begin, _BLOCK):
             out.write(_read(file, place, min(place + _BLOCK, begin)))
             if time.monotonic() > until_s:
-                raise TimeoutError(0, "the disk is too slow for its size")
+                raise TimeoutError(0, f"to copy it takes more than {limit_s:.0f} s")
 
 
 def _read(file: BinaryIO, begin: int, end: int) -> bytes:

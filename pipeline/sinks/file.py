@@ -196,7 +196,7 @@ class FileSink:
             done = next(iter(self._parts))
             if len(self._parts) > 1 or self._first:
                 done = self._join(cut)
-            done = self._with_index_first(done)
+            done = self._with_index_first(done, hurry=cut)
             self._note(0, done)
             os.replace(done, self._final)
             remove_parts(self._final)
@@ -216,14 +216,14 @@ class FileSink:
             muxer.close(cut=cut)
         return path
 
-    def _with_index_first(self, done: Path) -> Path:
+    def _with_index_first(self, done: Path, hurry: bool) -> Path:
         """The file to keep: `done` itself where its index has no place of its own, or cannot be
-        moved."""
+        moved in time."""
         if self._container.form not in ("mp4", "mov"):
             return done
         front = front_path(self._final)
         try:
-            index_first(done, front)
+            index_first(done, front, hurry)
         except (OSError, ValueError) as error:
             front.unlink(missing_ok=True)
             why = getattr(error, "strerror", None) or error
