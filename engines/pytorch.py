@@ -10,6 +10,7 @@ from torch import Tensor
 import models
 from engines import Arrays, Frames
 from models import mixing, styles
+from models.allocation import keep_freed
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -27,6 +28,8 @@ class TorchEngine:
         if threads:
             torch.set_num_threads(threads)
         self.device = pick_device(device)
+        if self.device.type == "cpu":
+            keep_freed()
         self.model = models.load(model).to(self.device, memory_format=torch.channels_last)
         self.shows_matches = hasattr(self.model, "matches")
         self.paints_stills = hasattr(self.model, "still")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import models
+from models.allocation import keep_freed
 from training import clips, contrast, data, losses
 from training.contrast import Heads
 from training.critics import ADVERSARIAL, Critics
@@ -110,6 +111,8 @@ class Painting:
         self.device = device
         self.weights = o.weights
         self._check()
+        if device.type == "cpu":
+            keep_freed()
         self.model = self._model().to(device, memory_format=torch.channels_last)
         self.clips = None
         if o.clips:
