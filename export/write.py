@@ -20,7 +20,7 @@ from export.calibration import bearing
 from export.formats import FORMATS, PRECISIONS
 from export.layers import Layer, first_apart
 from export.options import ExportOptions, Size
-from export.parity import Parity, as_torch, compare, smooth
+from export.parity import Parity, as_torch, compare, probe, smooth
 from export.pixels import FORMS as PIXELS
 from export.tensorrt import check, details
 from models.pictures import STYLE_SIDE
@@ -75,17 +75,15 @@ def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions
             form.write(model, planes)
         source = frame if options.pixels == "rgb" else planes
         bears = {} if options.precision == "fp32" else bearing(frame, style, options)
+        probes: dict[Size, Path] = {}
+        if options.precision == "fp32":
+            probing = probe(source, form.outputs, Path(made) / "probe.onnx")
+            probes = converted(probing, Path(tempfile.mkdtemp(dir=made)), options, bears)
         pinned: list[str] = []
         while True:
             encoder = convert(Path(shutil.copy(style, folder)), options, {}, None)
-            painters: dict[Size, Path] = {}
-            for size in options.fixed:
-                copy = shutil.copy(source, folder / f"frame-{size[0]}x{size[1]}.onnx")
-                painters[size] = convert(Path(copy), options, bears, padded(*size))
-            if not painters:
-                copy = shutil.copy(source, folder / "frame.onnx")
-                painters = dict.fromkeys(options.checked, convert(Path(copy), options, bears, None))
-            parity = compare(model, form, run, encoder, painters)
+            painters = converted(source, folder, options, bears)
+            parity = compare(model, form, run, encoder, painters, probes)
             failed = [p for p in parity if not p.passes(options.precision)]
             if not failed:
                 break
@@ -95,13 +93,28 @@ def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions
                 where = f"first in {layer.module}" if layer else f"{options.format} alone does"
                 raise EngineError(
                     f"the exported {name} paints another picture than torch ({where}): "
-                    f"{worst.levels} levels apart, {worst.psnr_db} dB at {worst.size}"
+                    f"{worst} at {worst.size}"
                 )
             del bears[layer.node]
             pinned.append(layer.module)
     about = manifest(folder, name, model, options, parity) | {"pinned_to_fp32": pinned}
     (folder / "manifest.json").write_text(json.dumps(about, indent=1) + "\n")
     return parity
+
+
+def converted(
+    source: Path, folder: Path, options: ExportOptions, bears: dict[str, float]
+) -> dict[Size, Path]:
+    """The frame side in the format asked for, for each of the sizes that are checked."""
+    convert, _ = FORMATS[options.format]
+    if not options.fixed:
+        copy = Path(shutil.copy(source, folder / "frame.onnx"))
+        return dict.fromkeys(options.checked, convert(copy, options, bears, None))
+    painters: dict[Size, Path] = {}
+    for size in options.fixed:
+        copy = Path(shutil.copy(source, folder / f"frame-{size[0]}x{size[1]}.onnx"))
+        painters[size] = convert(copy, options, bears, padded(*size))
+    return painters
 
 
 def suspect(
