@@ -24,7 +24,9 @@ from export.options import Size
 from export.pixels import Form
 from models.pictures import STYLE_SIDE
 
-Run = Callable[[Path, dict[str, NDArray[np.generic]]], dict[str, NDArray[np.generic]]]
+Arrays = dict[str, NDArray[np.generic]]
+Open = Callable[[Path], Callable[[Arrays], Arrays]]
+"""A file of a format as a function."""
 MOST_APART = 1e-3
 """Of a painting in [0, 1] before it is rounded, in fp32."""
 EXACT = ".exact"
@@ -53,13 +55,13 @@ class Parity:
 
     def __str__(self) -> str:
         exact = "" if self.apart is None else f" ({self.apart:.1e} of 1 before rounding)"
-        return f"{self.levels} levels apart{exact}, {self.psnr_db} dB"
+        return f"{self.levels} levels apart{exact}, {self.psnr_db} dB at {self.size}"
 
 
 def compare(
     model: nn.Module,
     form: Form,
-    run: Run,
+    opened: Open,
     style: Path,
     frames: dict[Size, Path],
     probes: dict[Size, Path],
@@ -68,24 +70,23 @@ def compare(
     frame sides, for the sizes at which more than bytes is to be compared."""
     found = []
     picture = smooth(STYLE_SIDE, STYLE_SIDE, 1)
-    ours = run(style, {"picture": picture})
+    ours = opened(style)({"picture": picture})
     with torch.inference_mode():
         theirs: dict[str, Tensor] = model.encode_style(as_torch(picture))
         for (width, height), graph in frames.items():
+            paint = opened(graph)
             pixels = form.inputs(pad(smooth(height, width, 2)[0])[None])
             for strength in (1.0, 0.5):
-                scalars = {"strength": strength, "keep_color": 0.0}
-                given = {n: np.array(v, np.float32) for n, v in scalars.items()}
+                given, numbers = scalars(strength)
                 given |= {**pixels, **ours}
-                painted = run(graph, given)
-                numbers = [torch.tensor(v) for v in scalars.values()]
+                painted = paint(given)
                 tensors = [torch.from_numpy(array) for array in pixels.values()]
                 levels = form.side(model).levels(*tensors, *numbers, theirs)
                 a = flat([painted[name] for name in form.outputs])
                 b = flat([rounded(t).numpy() for t in levels])
                 apart = None
                 if (width, height) in probes:
-                    seen = run(probes[width, height], given)
+                    seen = opened(probes[width, height])(given)
                     exact = flat([seen[name + EXACT] for name in form.outputs])
                     wanted = flat([t.numpy() for t in levels])
                     apart = float(np.abs(exact - wanted).max()) / 255
@@ -107,6 +108,13 @@ def probe(graph: Path, outputs: tuple[str, ...], path: Path) -> Path:
         model.graph.output.append(helper.make_tensor_value_info(exact, TensorProto.FLOAT, None))
     onnx.save(model, path)
     return path
+
+
+def scalars(strength: float) -> tuple[Arrays, list[Tensor]]:
+    """What goes in beside frame and code, for graphs and for torch."""
+    values = {"strength": strength, "keep_color": 0.0}
+    arrays: Arrays = {name: np.array(value, np.float32) for name, value in values.items()}
+    return arrays, [torch.tensor(value) for value in values.values()]
 
 
 def flat(arrays: list[NDArray[Any]]) -> NDArray[Any]:

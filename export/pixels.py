@@ -43,11 +43,16 @@ class Nv12Side(nn.Module):
         self, y: Tensor, uv: Tensor, strength: Tensor, keep_color: Tensor, code: Code
     ) -> tuple[Tensor, Tensor]:
         """As of FrameSide, of both planes."""
-        luma = (scaled(y) * 255 - 16) / 219
-        chroma = F.interpolate(
-            (scaled(uv) * 255 - 128) / 224, scale_factor=2.0, mode="bilinear", align_corners=False
-        )
-        return packed(self.side.paint(rgb(luma, chroma), strength, keep_color, code))
+        return packed(self.side.paint(unpacked(y, uv), strength, keep_color, code))
+
+
+def unpacked(y: Tensor, uv: Tensor) -> Tensor:
+    """The bytes of both planes -> RGB NCHW in [0, 1]."""
+    luma = (scaled(y) * 255 - 16) / 219
+    chroma = F.interpolate(
+        (scaled(uv) * 255 - 128) / 224, scale_factor=2.0, mode="bilinear", align_corners=False
+    )
+    return rgb(luma, chroma)
 
 
 def rgb(luma: Tensor, chroma: Tensor) -> Tensor:
@@ -84,6 +89,8 @@ class Form:
     """One way for frames to go in and come out."""
 
     side: Callable[[nn.Module], nn.Module]
+    picture: Callable[..., Tensor]
+    """Frames as they go in or come out, as tensors -> RGB NCHW in [0, 1]."""
     write: Callable[[nn.Module, Path], None]
     inputs: Callable[[Frames], Arrays]
     outputs: tuple[str, ...]
@@ -99,6 +106,7 @@ class Form:
 FORMS = {
     "rgb": Form(
         FrameSide,
+        scaled,
         write_frame,
         lambda frames: {"frames": frames},
         ("painted",),
@@ -106,6 +114,7 @@ FORMS = {
     ),
     "nv12": Form(
         Nv12Side,
+        unpacked,
         write_nv12,
         planes,
         ("painted_y", "painted_uv"),

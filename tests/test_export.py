@@ -205,6 +205,32 @@ def test_a_graph_that_paints_otherwise_is_not_exported(
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
+@pytest.mark.parametrize("blocks", [1, 5])
+def test_layers_beyond_half_precision_are_pinned_or_named(
+    blocks: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights that paint the same in float32, but reach beyond 65504 between two convolutions."""
+    model = models.load("compact")
+    names = [name for name, _ in model.named_modules() if name.endswith(".depthwise")][:blocks]
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for name in names:
+        state[f"{name}.weight"] *= 1e6
+        state[f"{name}.bias"] *= 1e6
+        state[f"{name.replace('depthwise', 'pointwise')}.weight"] *= 1e-6
+    path, out = tmp_path / "wide.safetensors", tmp_path / "out"
+    save_file({n: t.contiguous() for n, t in state.items()}, path, metadata={"model": "compact"})
+    code = main([str(path), "--precision", "fp16", "--sizes", "64x48", "-o", str(out)])
+    if blocks == 1:
+        assert code == 0
+        about = json.loads((out / "manifest.json").read_text())
+        assert about["pinned_to_fp32"] == [names[0], names[0].replace("depthwise", "pointwise")]
+    else:
+        assert code == 1
+        said = capsys.readouterr().err
+        assert f"first in {names[0]}" in said
+        assert len(said.splitlines()) == 1
+
+
 def test_parity_is_strict_in_fp32_and_in_decibels_in_fp16() -> None:
     a = np.full((1, 8, 8, 3), 100, np.uint8)
     assert parity.difference("8x8", 1.0, a + 1, a, 0.0009).passes("fp32")
