@@ -33,8 +33,13 @@ class FrameSide(nn.Module):
         self.model = model
 
     def forward(self, frames: Tensor, strength: Tensor, keep_color: Tensor, code: Code) -> Tensor:
-        out = self.paint(scaled(frames), strength, keep_color, code)
-        return (out * 255).round().permute(0, 2, 3, 1).to(torch.uint8)
+        return rounded(*self.levels(frames, strength, keep_color, code))
+
+    def levels(
+        self, frames: Tensor, strength: Tensor, keep_color: Tensor, code: Code
+    ) -> tuple[Tensor]:
+        """What is rounded to the bytes that come out: NCHW, 0 to 255."""
+        return (self.paint(scaled(frames), strength, keep_color, code) * 255,)
 
     def paint(self, content: Tensor, strength: Tensor, keep_color: Tensor, code: Code) -> Tensor:
         """Float NCHW in [0, 1] -> the same."""
@@ -59,6 +64,11 @@ def scaled(picture: Tensor) -> Tensor:
     """Bytes NHWC -> float NCHW in [0, 1]. TensorRT takes bytes at the very ends of a graph only, so
     here they are cast first, and last at the other end."""
     return picture.float().permute(0, 3, 1, 2) / 255
+
+
+def rounded(levels: Tensor) -> Tensor:
+    """NCHW, 0 to 255 -> bytes NHWC."""
+    return levels.round().permute(0, 2, 3, 1).to(torch.uint8)
 
 
 def adds(code: Code) -> bool:

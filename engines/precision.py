@@ -134,6 +134,7 @@ class Lowering:
     def _constant(self, name: str, kind: int, values: NDArray[Any]) -> str:
         if name not in self._made:
             self._made.add(name)
-            tensor = helper.make_tensor(name, kind, values.shape, values.flatten())
+            with np.errstate(over="ignore"):  # what is infinite then leaves float32, and is found
+                tensor = helper.make_tensor(name, kind, values.shape, values.flatten())
             self._graph.initializer.append(tensor)
         return name

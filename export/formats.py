@@ -1,5 +1,6 @@
 """The kinds of files that a graph can become, and how each is run to check it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from engines.precision import lower
 from export.options import ExportOptions
 from export.pixels import FORMS
-from export.tensorrt import run_tensorrt, to_tensorrt
+from export.tensorrt import open_tensorrt, to_tensorrt
 
 Arrays = dict[str, NDArray[np.generic]]
 Bearing = dict[str, float]
@@ -59,29 +60,30 @@ def to_openvino(graph: Path, options: ExportOptions, bearing: Bearing, size: Siz
     return path
 
 
-def run_onnx(path: Path, inputs: Arrays) -> Arrays:
-    """Run a graph once in ONNX Runtime -> its outputs by name."""
+def open_onnx(path: Path) -> Callable[[Arrays], Arrays]:
+    """A graph as a function, by ONNX Runtime: inputs by name -> outputs by name."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, inputs), strict=True))
+    return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def run_openvino(path: Path, inputs: Arrays) -> Arrays:
-    """Run a graph once in OpenVINO, in float32 -> its outputs by name."""
+def open_openvino(path: Path) -> Callable[[Arrays], Arrays]:
+    """A graph as a function, by OpenVINO, in float32: inputs by name -> outputs by name."""
     import openvino
 
     core = openvino.Core()
     compiled = core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    outputs = compiled(inputs)
-    return {port.get_any_name(): np.array(outputs[port]) for port in compiled.outputs}
+    return lambda inputs: {
+        port.get_any_name(): np.array(values) for port, values in compiled(inputs).items()
+    }
 
 
 FORMATS = {
-    "onnx": (to_onnx, run_onnx),
-    "openvino": (to_openvino, run_openvino),
-    "tensorrt": (to_tensorrt, run_tensorrt),
+    "onnx": (to_onnx, open_onnx),
+    "openvino": (to_openvino, open_openvino),
+    "tensorrt": (to_tensorrt, open_tensorrt),
 }

@@ -30,19 +30,22 @@ class Layer:
     error: float
 
 
-def first_apart(
-    model: nn.Module, graph: Path, code: Code, frame: NDArray[np.uint8], precision: str
-) -> Layer | None:
-    """The first convolution of an ONNX graph of the frame side whose output is not torch's, for a
-    frame (1,H,W,3); None when all are."""
+def layers(model: nn.Module, graph: Path, code: Code, frame: NDArray[np.uint8]) -> list[Layer]:
+    """All convolutions of an ONNX graph of the frame side, in order, held against torch's for a
+    frame (1,H,W,3)."""
     names = [(n.name, n.output[0]) for n in onnx.load(graph).graph.node if n.op_type == "Conv"]
     theirs = in_torch(model, code, frame)
     ours = in_graph(graph, [output for _, output in names], code, frame)
-    for (node, _), (module, wanted), found in zip(names, theirs, ours, strict=True):
-        error = float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-6))
-        if error > FURTHEST[precision]:
-            return Layer(module, node, error)
-    return None
+    return [
+        Layer(module, node, float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), 1e-6)))
+        for (node, _), (module, wanted), found in zip(names, theirs, ours, strict=True)
+    ]
+
+
+def first_apart(held: list[Layer], precision: str) -> Layer | None:
+    """The first whose output is not torch's; None when all are."""
+    # Nor are those that are not a number.
+    return next((layer for layer in held if not layer.error <= FURTHEST[precision]), None)
 
 
 def in_torch(

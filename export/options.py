@@ -34,7 +34,15 @@ class ExportOptions:
         "fp16 halves the files; int8 needs --clip; bf16: tensorrt",
         choices=("fp32", "fp16", "bf16", "int8"),
     )
-    clip: str | None = option(None, "video whose frames int8 is calibrated with", metavar="FILE")
+    vgg: str | None = option(
+        None,
+        "VGG-19 that judges int8, torchvision or a file as of python -m evaluation; default: the "
+        "narrow encoder that ships",
+        metavar="FILE",
+    )
+    clip: str | None = option(
+        None, "video whose frames int8 is calibrated and judged with", metavar="FILE"
+    )
     sizes: list[Size] = option(
         [],
         "a frame graph for each of these sizes alone, which is faster; none: one graph for any "

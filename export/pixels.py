@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engines import Frames
-from engines.graph import FrameSide, about, bytes_of, scaled, trace, write_frame
+from engines.graph import FrameSide, about, bytes_of, rounded, scaled, trace, write_frame
 from models.styles import Code
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -36,11 +36,23 @@ class Nv12Side(nn.Module):
     def forward(
         self, y: Tensor, uv: Tensor, strength: Tensor, keep_color: Tensor, code: Code
     ) -> tuple[Tensor, Tensor]:
-        luma = (scaled(y) * 255 - 16) / 219
-        chroma = F.interpolate(
-            (scaled(uv) * 255 - 128) / 224, scale_factor=2.0, mode="bilinear", align_corners=False
-        )
-        return packed(self.side.paint(rgb(luma, chroma), strength, keep_color, code))
+        luma, chroma = self.levels(y, uv, strength, keep_color, code)
+        return rounded(luma), rounded(chroma)
+
+    def levels(
+        self, y: Tensor, uv: Tensor, strength: Tensor, keep_color: Tensor, code: Code
+    ) -> tuple[Tensor, Tensor]:
+        """As of FrameSide, of both planes."""
+        return packed(self.side.paint(unpacked(y, uv), strength, keep_color, code))
+
+
+def unpacked(y: Tensor, uv: Tensor) -> Tensor:
+    """The bytes of both planes -> RGB NCHW in [0, 1]."""
+    luma = (scaled(y) * 255 - 16) / 219
+    chroma = F.interpolate(
+        (scaled(uv) * 255 - 128) / 224, scale_factor=2.0, mode="bilinear", align_corners=False
+    )
+    return rgb(luma, chroma)
 
 
 def rgb(luma: Tensor, chroma: Tensor) -> Tensor:
@@ -52,18 +64,16 @@ def rgb(luma: Tensor, chroma: Tensor) -> Tensor:
 
 
 def packed(x: Tensor) -> tuple[Tensor, Tensor]:
-    """RGB (N,3,H,W) in [0, 1], even sides -> the bytes of both planes."""
+    """RGB (N,3,H,W) in [0, 1], even sides -> both planes, NCHW, 0 to 255, not yet rounded."""
     red, green, blue = x.chunk(3, 1)
     luma = RED * red + GREEN * green + BLUE * blue
     chroma = torch.cat([(blue - luma) / (2 - 2 * BLUE), (red - luma) / (2 - 2 * RED)], 1)
-    planes = 219 * luma + 16, 224 * F.avg_pool2d(chroma, 2) + 128
-    y, uv = (p.round().permute(0, 2, 3, 1).to(torch.uint8) for p in planes)
-    return y, uv
+    return 219 * luma + 16, 224 * F.avg_pool2d(chroma, 2) + 128
 
 
 def planes(frames: Frames) -> Arrays:
     """RGB bytes (1,H,W,3) as inputs in NV12."""
-    y, uv = packed(scaled(torch.from_numpy(frames)))
+    y, uv = map(rounded, packed(scaled(torch.from_numpy(frames))))
     return {"y": y.numpy(), "uv": uv.numpy()}
 
 
@@ -79,6 +89,8 @@ class Form:
     """One way for frames to go in and come out."""
 
     side: Callable[[nn.Module], nn.Module]
+    picture: Callable[..., Tensor]
+    """Frames as they go in or come out, as tensors -> RGB NCHW in [0, 1]."""
     write: Callable[[nn.Module, Path], None]
     inputs: Callable[[Frames], Arrays]
     outputs: tuple[str, ...]
@@ -94,6 +106,7 @@ class Form:
 FORMS = {
     "rgb": Form(
         FrameSide,
+        scaled,
         write_frame,
         lambda frames: {"frames": frames},
         ("painted",),
@@ -101,6 +114,7 @@ FORMS = {
     ),
     "nv12": Form(
         Nv12Side,
+        unpacked,
         write_nv12,
         planes,
         ("painted_y", "painted_uv"),

@@ -75,6 +75,6 @@ def to_tensorrt(graph: Path, options: ExportOptions, bearing: dict[str, float], 
     return path
 
 
-def run_tensorrt(path: Path, inputs: Arrays) -> Arrays:
-    """Run an engine that was built here once -> its outputs by name."""
-    return Plan(path, torch.device("cuda"), portable=True)(inputs)
+def open_tensorrt(path: Path) -> Plan:
+    """An engine that was built here, as a function: inputs by name -> outputs by name."""
+    return Plan(path, torch.device("cuda"), portable=True)

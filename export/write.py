@@ -16,17 +16,20 @@ import models
 from engines.choice import installed
 from engines.precision import lower
 from engines.runtime import LEAST, MULTIPLE, graph, padded
-from export.calibration import bearing
+from export.calibration import bearing, frames_of
 from export.formats import FORMATS, PRECISIONS
-from export.layers import Layer, first_apart
+from export.judgement import JUDGE, Figure, judge
+from export.layers import Layer, first_apart, layers
 from export.options import ExportOptions, Size
-from export.parity import Parity, as_torch, compare, smooth
+from export.parity import Parity, as_torch, compare, probe, smooth
 from export.pixels import FORMS as PIXELS
 from export.tensorrt import check, details
 from models.pictures import STYLE_SIDE
 from pipeline.errors import ConfigError, EngineError
 
 MOST_PINNED = 6
+JUDGED_EVERY = 4
+"""Of the frames of a clip: all of them in every style would take minutes."""
 
 
 def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
@@ -41,6 +44,8 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
             raise ConfigError(f"{options.format} is written as {', '.join(known)}")
         if (options.precision == "int8") != (options.clip is not None):
             raise ConfigError("--precision int8 is calibrated with --clip FILE, nothing else is")
+        if options.vgg and not options.clip:
+            raise ConfigError("--vgg judges --precision int8, nothing else")
         if options.format == "tensorrt":
             if options.pixels != "rgb":
                 raise ConfigError("--pixels nv12: onnx and openvino, or rgb for tensorrt")
@@ -65,7 +70,7 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
 def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions) -> list[Parity]:
     """Both graphs and the manifest. A layer of lower precision by which the painting leaves torch's
     is pinned to float32. EngineError: they paint another picture all the same."""
-    convert, run = FORMATS[options.format]
+    convert, opened = FORMATS[options.format]
     form = PIXELS[options.pixels]
     with tempfile.TemporaryDirectory() as made:
         frame, style, planes = (Path(made) / f"{n}.onnx" for n in ("frame", "style", "planes"))
@@ -75,39 +80,65 @@ def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions
             form.write(model, planes)
         source = frame if options.pixels == "rgb" else planes
         bears = {} if options.precision == "fp32" else bearing(frame, style, options)
+        probes: dict[Size, Path] = {}
+        if options.precision == "fp32":
+            probing = probe(source, form.outputs, Path(made) / "probe.onnx")
+            probes = converted(probing, Path(tempfile.mkdtemp(dir=made)), options, bears)
         pinned: list[str] = []
+        figures: list[Figure] = []
         while True:
             encoder = convert(Path(shutil.copy(style, folder)), options, {}, None)
-            painters: dict[Size, Path] = {}
-            for size in options.fixed:
-                copy = shutil.copy(source, folder / f"frame-{size[0]}x{size[1]}.onnx")
-                painters[size] = convert(Path(copy), options, bears, padded(*size))
-            if not painters:
-                copy = shutil.copy(source, folder / "frame.onnx")
-                painters = dict.fromkeys(options.checked, convert(Path(copy), options, bears, None))
-            parity = compare(model, form, run, encoder, painters)
-            failed = [p for p in parity if not p.passes(options.precision)]
+            painters = converted(source, folder, options, bears)
+            parity = compare(model, form, opened, encoder, painters, probes)
+            failed: list[Parity | Figure] = [p for p in parity if not p.passes(options.precision)]
+            if options.clip and not failed:
+                smallest = min(painters.items(), key=lambda item: item[0][0] * item[0][1])
+                clip = frames_of(options.clip, min(smallest[0]))[::JUDGED_EVERY]
+                figures = judge(model, form, opened, encoder, smallest, clip, options.vgg)
+                failed = [figure for figure in figures if not figure.passes()]
             if not failed:
                 break
-            layer = suspect(model, frame, options, bears)
-            if layer is None or layer.node not in bears or len(pinned) == MOST_PINNED:
-                worst = max(failed, key=lambda p: p.levels)
-                where = f"first in {layer.module}" if layer else f"{options.format} alone does"
+            held = seen(model, frame, options, bears)
+            layer = first_apart(held, options.precision)
+            low = [each for each in held if each.node in bears]
+            if not low or len(pinned) == MOST_PINNED:
+                first = [*pinned, *([layer.module] if layer else [])]
+                where = f"first in {first[0]}" if first else f"{options.format} alone does"
                 raise EngineError(
-                    f"the exported {name} paints another picture than torch ({where}): "
-                    f"{worst.levels} levels apart, {worst.psnr_db} dB at {worst.size}"
+                    f"the exported {name} paints another picture than torch ({where}): {failed[0]}"
                 )
+            if layer not in low:  # each is near enough, or what they come to shows in RGB
+                layer = max(low, key=lambda each: each.error)
             del bears[layer.node]
             pinned.append(layer.module)
     about = manifest(folder, name, model, options, parity) | {"pinned_to_fp32": pinned}
+    if figures:
+        judged = {figure.name: [figure.torch, figure.exported] for figure in figures}
+        about["figures_torch_and_exported"] = {"by": options.vgg or JUDGE, **judged}
     (folder / "manifest.json").write_text(json.dumps(about, indent=1) + "\n")
     return parity
 
 
-def suspect(
+def converted(
+    source: Path, folder: Path, options: ExportOptions, bears: dict[str, float]
+) -> dict[Size, Path]:
+    """The frame side in the format asked for, for each of the sizes that are checked."""
+    convert, _ = FORMATS[options.format]
+    if not options.fixed:
+        copy = Path(shutil.copy(source, folder / "frame.onnx"))
+        painter = convert(copy, options, bears, None)
+        return {size: painter for size in options.checked}
+    painters: dict[Size, Path] = {}
+    for size in options.fixed:
+        copy = Path(shutil.copy(source, folder / f"frame-{size[0]}x{size[1]}.onnx"))
+        painters[size] = convert(copy, options, bears, padded(*size))
+    return painters
+
+
+def seen(
     model: torch.nn.Module, frame: Path, options: ExportOptions, bears: dict[str, float]
-) -> Layer | None:
-    """The first layer by which the graph, in the precision asked for, leaves torch."""
+) -> list[Layer]:
+    """The layers of the graph, in the precision asked for, held against torch's."""
     lowered = onnx.load(frame)
     if options.format != "openvino" or options.precision == "int8":
         lower(lowered, options.precision, bears, rest="fp32")
@@ -115,7 +146,7 @@ def suspect(
     onnx.save(lowered, path)
     with torch.inference_mode():
         code = model.encode_style(as_torch(smooth(STYLE_SIDE, STYLE_SIDE, 1)))
-    return first_apart(model, path, code, smooth(128, 160, 2), options.precision)
+    return layers(model, path, code, smooth(128, 160, 2))
 
 
 def opset_of(graph: Path) -> int:

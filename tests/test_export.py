@@ -173,34 +173,70 @@ def test_the_manifest_says_what_is_there(folder: Path) -> None:
         assert sha256((folder / name).read_bytes()).hexdigest() == digest
     assert {Path(n).stem for n in about["sha256"]} == {"frame", "style"}
     assert {p["size"] for p in about["parity_with_torch"]} == {"64x48", "128x96"}
+    assert all(0 < p["apart"] <= 1e-3 for p in about["parity_with_torch"])
     assert set(about["frame"]["code"]) == set(about["style"]["outputs"])
 
 
+@pytest.mark.parametrize("fault", ["spread.weight", "paint.bias"])
 def test_a_graph_that_paints_otherwise_is_not_exported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fault: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """Also where it differs by less than bytes can tell."""
     honest = torch.onnx.export
 
     def distorting(module: torch.nn.Module, *args: Any, **words: Any) -> Any:
         # A fault of the exporter, as it would be: the graph has other weights than the model.
         other = copy.deepcopy(module)
         with torch.no_grad():
-            next(p for n, p in other.named_parameters() if "spread" in n).mul_(2)
+            layer = next(p for n, p in other.named_parameters() if n.endswith(fault))
+            layer.copy_(2 * layer if "weight" in fault else layer + 2e-3)
         return honest(other, *args, **words)
 
     monkeypatch.setattr(torch.onnx, "export", distorting)
     monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path / "cache"))
     assert main(["compact", "-o", str(tmp_path / "out"), *SIZES]) == 1
     said = capsys.readouterr().err
-    assert "paints another picture than torch (first in decoder.spread)" in said
+    assert f"paints another picture than torch (first in decoder.{fault.split('.')[0]})" in said
+    assert ("1 levels apart (2.0e-03 of 1 before rounding)" in said) == (fault == "paint.bias")
     assert len(said.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
+@pytest.mark.parametrize("blocks", [1, 5])
+def test_layers_beyond_half_precision_are_pinned_or_named(
+    blocks: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights that paint the same in float32, but reach beyond 65504 between two convolutions."""
+    model = models.load("compact")
+    names = [name for name, _ in model.named_modules() if name.endswith(".depthwise")][:blocks]
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for name in names:
+        state[f"{name}.weight"] *= 1e6
+        state[f"{name}.bias"] *= 1e6
+        state[f"{name.replace('depthwise', 'pointwise')}.weight"] *= 1e-6
+    path, out = tmp_path / "wide.safetensors", tmp_path / "out"
+    save_file({n: t.contiguous() for n, t in state.items()}, path, metadata={"model": "compact"})
+    code = main([str(path), "--precision", "fp16", "--sizes", "64x48", "-o", str(out)])
+    if blocks == 1:
+        assert code == 0
+        about = json.loads((out / "manifest.json").read_text())
+        assert about["pinned_to_fp32"] == [names[0], names[0].replace("depthwise", "pointwise")]
+    else:
+        assert code == 1
+        said = capsys.readouterr().err
+        assert f"first in {names[0]}" in said
+        assert len(said.splitlines()) == 1
+
+
 def test_parity_is_strict_in_fp32_and_in_decibels_in_fp16() -> None:
     a = np.full((1, 8, 8, 3), 100, np.uint8)
-    assert parity.difference("8x8", 1.0, a + 1, a).passes("fp32")
-    two = parity.difference("8x8", 1.0, a + 2, a)
+    assert parity.difference("8x8", 1.0, a + 1, a, 0.0009).passes("fp32")
+    for apart in (0.0011, float("nan"), None):
+        assert not parity.difference("8x8", 1.0, a, a, apart).passes("fp32")
+    two = parity.difference("8x8", 1.0, a + 2, a, 0.0001)
     assert not two.passes("fp32")
     assert two.passes("fp16")
     assert not parity.difference("8x8", 1.0, a + 9, a).passes("fp16")

@@ -16,7 +16,7 @@ ALLOWED = {
     "pipeline": {"models", "engines"},
     "training": {"models", "engines", "pipeline"},
     "evaluation": {"models", "engines", "pipeline", "training"},
-    "export": {"models", "engines", "pipeline"},
+    "export": {"models", "engines", "pipeline", "evaluation"},
     "benchmarks": {"models", "engines", "pipeline", "evaluation"},
     "demo": {"pipeline"},
     "web": {"models", "pipeline"},

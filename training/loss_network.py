@@ -4,7 +4,7 @@ Two sources. torchvision's VGG-19 (zero padding, ImageNet mean and deviation), a
 safetensors files with layers named `conv1_1.weight` ...: the original Caffe weights as deep as the
 file goes (reflection padding, as usual for style), and for deeper layers a narrow distilled network
 whose 1x1 `aux` convolutions predict the original maps (Wang et al., Collaborative Distillation,
-CVPR 2020).
+CVPR 2020). A `conv0` in the file, as encoders of models/vgg.py have it, takes colours as they are.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ class Tower(nn.Module):
         super().__init__()
         self.padding = padding
         self.names = [n for n in CONVS if f"conv{n}.weight" in weights]
-        for name in self.names:
+        for name in ["0", *self.names] if "conv0.weight" in weights else self.names:
             self.register_buffer(f"w{name}", weights[f"conv{name}.weight"].float())
             self.register_buffer(f"b{name}", weights[f"conv{name}.bias"].float())
 
@@ -68,6 +68,8 @@ class LossNetwork(nn.Module):
         return {n: maps[n] for n in layers}
 
     def _normalise(self, x: Tensor) -> Tensor:
+        if hasattr(self.true, "w0"):
+            return F.conv2d(x, self.true.w0, self.true.b0)
         if self.caffe:
             return x.flip(1) * 255 - x.new_tensor(CAFFE_MEAN)[:, None, None]
         mean, deviation = (x.new_tensor(v)[:, None, None] for v in IMAGENET)
