@@ -15,9 +15,9 @@ EPILOG = """examples:
 
 Writes `style` (picture -> code), `frame` (frame, code, strength -> painting; bytes in and out, one
 graph for every style; for any size, or one for each of --sizes) and manifest.json. Fails unless
-both together paint what torch paints: within 0.001 of 1 before rounding in fp32 (at most 1 level
-of 255 after it), 40 dB in fp16, 35 in bf16, 32 in int8, where style and content as python -m
-evaluation measures them must also stay within 5 %. docs/engines.md shows how to run them.
+both together paint what torch paints: within 0.001 of 1 before rounding in fp32 (at most 1 level of
+255 after it), 40 dB in fp16, 35 in bf16, 32 in int8, where style and content, as measured by
+python -m evaluation, must also stay within 5 %. docs/engines.md shows how to run them.
 """
 
 
