@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -357,6 +358,19 @@ def stabilized(out: Path, kills: Sequence[int]) -> list[np.ndarray]:
         return [frame.pixels for frame in source.frames()]
 
 
+@pytest.fixture
+def limits() -> Iterator[None]:
+    """A writer limits its process, which is not one of its own here: later tests would inherit
+    that, and Chromium does not even start with so little memory."""
+    before = {
+        which: resource.getrlimit(which) for which in (resource.RLIMIT_AS, resource.RLIMIT_CORE)
+    }
+    yield
+    for which, both in before.items():
+        resource.setrlimit(which, both)
+
+
+@pytest.mark.usefixtures("limits")
 def test_what_stabilizing_remembers_is_handed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
