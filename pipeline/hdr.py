@@ -8,6 +8,7 @@ brighter, and colours outside BT.709, are the nearest that there is.
 """
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,23 +34,28 @@ _FINEST = 65_535
 
 def to_painter(codes: Codes, transfer: str, primaries: str | None) -> Pixels:
     """The codes of `transfer` ("smpte2084" or "arib-std-b67") as a painter sees them."""
-    matrix = _matrix(primaries)
-    light, signal = _light(transfer), _signal(transfer)
-    out = np.empty(codes.shape, np.uint8)
-    for row in range(0, len(codes), _ROWS):
-        there = light[codes[row : row + _ROWS]] @ matrix.T
-        out[row : row + _ROWS] = signal[_root(there)]
-    return out
+    painted: Pixels = _converted(codes, _light(transfer), _matrix(primaries), _signal(transfer))
+    return painted
 
 
 def from_painter(pixels: Pixels, transfer: str, primaries: str | None) -> Codes:
     """A painting as codes of `transfer`."""
     matrix = np.linalg.inv(_matrix(primaries)).astype(np.float32)
-    light, codes = _light_painted(transfer), _codes(transfer)
-    out = np.empty(pixels.shape, np.uint16)
-    for row in range(0, len(pixels), _ROWS):
-        there = light[pixels[row : row + _ROWS]] @ matrix.T
-        out[row : row + _ROWS] = codes[_root(there)]
+    codes: Codes = _converted(pixels, _light_painted(transfer), matrix, _codes(transfer))
+    return codes
+
+
+def _converted(
+    picture: NDArray[Any],
+    light: NDArray[np.float32],
+    matrix: NDArray[np.float32],
+    table: NDArray[Any],
+) -> NDArray[Any]:
+    """The `light` of each value, in other primaries, as `table` has it by its root."""
+    out = np.empty(picture.shape, table.dtype)
+    for row in range(0, len(picture), _ROWS):
+        there = light[picture[row : row + _ROWS]] @ matrix.T
+        out[row : row + _ROWS] = table[_root(there)]
     return out
 
 

@@ -70,27 +70,11 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         check_name(text)
     styles = [confined(f"style {t}", read_style, t, options.model) for t in options.style]
     look = make_look(options, styles)
-    source_options = SourceOptions(
-        options.size,
-        options.start,
-        options.end,
-        options.fps,
-        options.wait_for_source,
-        options.connect_attempts,
-        keep_hdr=options.hdr == "keep",
-    )
+    source_options = source_options_of(options)
     outputs = options.output or [default_output(source, options)]
     if len({path if "://" in path else Path(path).absolute() for path in outputs}) < len(outputs):
         raise ConfigError("two outputs have the same name")
-    sink_options = SinkOptions(
-        options.codec,
-        options.quality,
-        not options.no_audio,
-        options.overwrite,
-        options.web_token,
-        options.recordings,
-        resume=options.resume,
-    )
+    sink_options = sink_options_of(options)
     with claimed(outputs), looked_at(source, source_options) as info:
         info = replace(info, sounds=info.sounds and not options.no_audio)
         codec, said = settled(options.codec, info, options.quality)
@@ -128,6 +112,32 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             shared_ray() if options.address is None else None,
             notices,
         )
+
+
+def source_options_of(options: StreamOptions) -> SourceOptions:
+    """What of them is for the source."""
+    return SourceOptions(
+        options.size,
+        options.start,
+        options.end,
+        options.fps,
+        options.wait_for_source,
+        options.connect_attempts,
+        keep_hdr=options.hdr == "keep",
+    )
+
+
+def sink_options_of(options: StreamOptions) -> SinkOptions:
+    """What of them is for the outputs."""
+    return SinkOptions(
+        options.codec,
+        options.quality,
+        not options.no_audio,
+        options.overwrite,
+        options.web_token,
+        options.recordings,
+        resume=options.resume,
+    )
 
 
 def files_of(options: StreamOptions, styles: list[Style]) -> list[str]:
