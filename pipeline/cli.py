@@ -82,7 +82,9 @@ def asked(arguments: list[str]) -> dict[str, Any]:
 def main(arguments: list[str]) -> int:
     """Run one job, or the doctor; every failure is one line on standard error."""
     speak(form_of(arguments))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: what a script begins in the background begins with it ignored.
+    for number in ENDING:
+        signal.signal(number, signal.default_int_handler)
     try:
         if arguments == ["doctor"]:
             from pipeline import doctor
