@@ -62,8 +62,8 @@ def listens(text: str) -> bool:
 
 
 @contextmanager
-def receiving(text: str, silent_s: float) -> Iterator[Pipe]:
-    """What comes from the address, as MPEG-TS."""
+def receiving(text: str, first_s: float, silent_s: float) -> Iterator[Pipe]:
+    """What comes from the address, as MPEG-TS; a caller is waited for longer than `first_s`."""
     script = "ffconcat version 1.0\nfile '" + text.replace("'", r"'\''") + "'\n"
     opened = ("-protocol_whitelist", "pipe,srt,udp", "-f", "concat", "-safe", "0", "-i", "pipe:0")
     command = [COMMAND, "-v", "quiet", *IN, *opened, *COPY, "pipe:1"]
@@ -75,7 +75,7 @@ def receiving(text: str, silent_s: float) -> Iterator[Pipe]:
     try:
         child.stdin.write(script.encode())
         child.stdin.close()
-        yield Pipe(child.stdout, silent_s, CALLED_S if listens(text) else silent_s)
+        yield Pipe(child.stdout, silent_s, CALLED_S if listens(text) else first_s)
     finally:
         child.stdout.close()
         child.terminate()  # so that it tells the other side, which else notices after seconds

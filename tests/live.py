@@ -57,7 +57,18 @@ class Camera(BaseHTTPRequestHandler):
         """Pictures at 25 a second until the server is stopped."""
         server = self.server
         assert isinstance(server, Server)
+        server.watching += 1
+        try:
+            self._pictures(server)
+        finally:
+            server.watching -= 1
+
+    def _pictures(self, server: "Server") -> None:
+        hushed = server.hushed
         while server.running:
+            if server.hushed > hushed:
+                time.sleep(PERIOD_S)
+                continue
             data = cv2.imencode(".jpg", picture(server.number % 100)[..., ::-1])[1].tobytes()
             head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
             try:
@@ -80,6 +91,10 @@ class Server(ThreadingHTTPServer):
     step = 1
     """0: it shows the same picture for ever."""
     running = True
+    watching = 0
+    """Connections that get pictures, or would."""
+    hushed = 0
+    """Raise it: all connections of before stay open and get nothing until it falls again."""
 
     def stop(self) -> None:
         """No longer answer, and end what is being sent."""

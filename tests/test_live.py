@@ -13,7 +13,7 @@ from contextlib import suppress
 from fractions import Fraction
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
@@ -259,6 +259,24 @@ def test_sound_without_pictures_is_no_sign_of_life(
         frames = (frame for frame in source.frames() if frame)
         assert any(f.epoch or time.monotonic() > until_s for f in frames)
     assert "went away" in source.notices[0]
+
+
+def test_one_that_hangs_is_left_behind_and_opened_again(
+    camera: live.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.sources._feed.PATIENCE_S", (0.5, 10.0))
+    with open_source(url(camera)) as source:
+        frames = (frame for frame in source.frames() if frame)
+        while next(frames).epoch or camera.watching > 1:  # that of the first look still goes
+            pass
+        camera.hushed += 1
+        again = next(frame for frame in frames if frame.epoch)
+        assert camera.watching == 2  # FFmpeg still waits for the first connection
+        camera.hushed -= 1
+        while camera.watching == 2:
+            assert next(frames).epoch == 1
+        seen = [number(again)] + [number(frame) for frame in islice(frames, 5)]
+        assert seen == sorted(set(seen))
 
 
 @pytest.mark.parametrize("step", [0, 1])

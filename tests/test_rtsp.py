@@ -27,7 +27,7 @@ from pipeline.errors import (
 )
 from pipeline.frame import Frame
 from pipeline.sinks import open_sink
-from pipeline.sources import live, open_source
+from pipeline.sources import open_source
 
 pytestmark = rtsp.needed
 USER, PASSWORD = "cam", "a@b#c%d:?f"
@@ -94,7 +94,7 @@ def test_refusals_are_told_apart(server: rtsp.Server, monkeypatch: pytest.Monkey
     refused("1/cam", SourceRefused)
     refused(f"{server.port}/nothing", SourceMissing)
     monkeypatch.setattr("pipeline.sources.live.CONNECT_S", 1.0)
-    monkeypatch.setitem(live.OF_SCHEME["rtsp"], "timeout", "1000000")
+    monkeypatch.setattr("pipeline.sources.live.SILENT_S", 1.0)
     server.tell("hush")
     refused(f"{server.port}/mute", SourceSilent)  # accepts, answers, sends nothing
     server.freeze()
@@ -106,7 +106,6 @@ def test_whatever_way_it_goes_it_comes_back(
     server: rtsp.Server, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.sources.live.SILENT_S", 1.0)
-    monkeypatch.setitem(live.OF_SCHEME["rtsp"], "timeout", "1000000")
     with open_source(f"rtsp://127.0.0.1:{server.port}/mute") as source:
         frames = source.frames()
         before = some(frames, 5)

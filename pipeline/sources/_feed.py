@@ -2,11 +2,12 @@
 
 The thread demultiplexes and decodes without a pause, so nothing piles up in the network or in the
 driver of a camera; a picture that a newer one replaces is dropped here, before it is converted.
-When the source goes away the thread connects again, after waits that grow and are jittered.
+When the source goes away another thread connects again, after waits that grow and are jittered.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -30,8 +31,11 @@ from pipeline.sources._ear import Ear, Piece
 
 CONNECT_S = 5.0
 FIRST_FRAME_S = 10.0
-SILENT_S = 5.0
-"""Longest wait between two packets; then the source counts as gone."""
+SILENT_S = 10.0
+"""What FFmpeg may wait for the next packet before it gives a connection up."""
+PATIENCE_S, INTERVALS = (2.0, 10.0), 10
+"""After so many intervals between pictures without a packet, at least and at most, the source
+counts as gone, whether FFmpeg has come back or not."""
 BETWEEN_S = 10.0
 """Longest wait between two pictures while packets come: sound alone, or damage without an end."""
 FROZEN_S = 10.0
@@ -45,6 +49,8 @@ MOST_PIECES = 1000
 WAITS_S = (0.5, 30.0)
 """Before the second attempt to connect, and at most; each wait doubles the one before."""
 LISTEN_AGAIN_S = 0.05
+WATCH_S = 0.1
+LEAVING_S = 1.0
 
 Connect = Callable[[], AbstractContextManager[InputContainer]]
 
@@ -101,16 +107,33 @@ class Pulse:
 
     def __init__(self, form: str) -> None:
         self._form, self._count, self._first_s = form, 0, 0.0
+        self.patience_s = PATIENCE_S[1]
+        """How long the next packet may take."""
 
     def after(self, picture: VideoFrame, now_s: float) -> str:
         """What was found so far: codec, size, pictures a second; "" until MEASURED_S are over."""
         self._first_s = self._first_s or now_s
-        self._count += 1
         seconds = now_s - self._first_s
+        if self._count:
+            least, most = PATIENCE_S
+            self.patience_s = min(max(least, INTERVALS * seconds / self._count), most)
+        self._count += 1
         if seconds < MEASURED_S:
             return ""
         rate = (self._count - 1) / seconds
         return f"{self._form} {picture.width}x{picture.height}, {rate:.1f} frames a second"
+
+
+class Link:
+    """One connection, read by a thread of its own."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.error: SourceError | None = None
+        self.patience_s = math.inf
+        """How long it may be silent before it is left."""
+        self.left = False
+        """Nobody wants what it still reads: it ends as soon as FFmpeg comes back."""
 
 
 class Feed:
@@ -126,12 +149,15 @@ class Feed:
         listens: bool = False,
         noisy: bool = False,
         sounds: bool = False,
+        binds: bool = False,
     ) -> None:
         """`attempts`: failures to connect in a row after which the source is lost; None: never.
         `fetched`: pictures come many at a time, when they are asked for, and are shown each at
         its time. `listens`: the sender calls. `noisy`: no two pictures are the same to the bit
-        while the source sees anything."""
+        while the source sees anything. `binds`: it cannot be opened again while a connection that
+        hangs is not over."""
         self._text, self._connect, self._attempts = text, connect, attempts
+        self._waits_out = binds or fetched
         self._fetched, self._listens, self._sounds = fetched, listens, sounds
         self._noisy = noisy
         self._heard: deque[Piece] = deque(maxlen=MOST_PIECES)
@@ -179,7 +205,7 @@ class Feed:
         while not self._closed.is_set():
             before = self.epoch
             try:
-                self._read(lost_s)
+                self._follow(lost_s)
             except SourceError as error:
                 if self.epoch != before:
                     failures, lost_s = 0, time.monotonic()
@@ -189,8 +215,33 @@ class Feed:
                     return
             self._rest(failures)
 
-    def _read(self, lost_s: float) -> None:
-        """One connection, from its first picture to its end, which is always an error."""
+    def _follow(self, lost_s: float) -> None:
+        """One connection to its end, which is always an error, or until it is left: one that sends
+        nothing may hold FFmpeg for longer than the source can be waited for."""
+        link = Link()
+        self.sign_s = time.monotonic()
+        threading.Thread(target=self._read, args=(link, lost_s), daemon=True, name="link").start()
+        while not link.ended.wait(WATCH_S):
+            if self._closed.is_set():
+                link.ended.wait(LEAVING_S)
+                return
+            if time.monotonic() - self.sign_s > link.patience_s:
+                with self._changed:
+                    link.left = True
+                raise SourceLost(f"{shown(self._text)} sends nothing")
+        if not self._closed.is_set():
+            raise link.error or SourceLost(f"{shown(self._text)} broke off")
+
+    def _read(self, link: Link, lost_s: float) -> None:
+        try:
+            self._connected(link, lost_s)
+        except SourceError as error:
+            link.error = error
+        finally:
+            link.ended.set()
+
+    def _connected(self, link: Link, lost_s: float) -> None:
+        """Read one connection. SourceError: what ended it."""
         with self._connect() as container, mapped(self._text):
             until_s, fresh, what = time.monotonic() + FIRST_FRAME_S, True, "ended"
             between_s = SEGMENT_S if self._fetched else BETWEEN_S
@@ -200,9 +251,9 @@ class Feed:
             stream = video_of(container, self._text)
             pulse, still = Pulse(stream.name or "video"), Still() if self._noisy else None
             for picture in self._pictures(container, stream):
-                self.sign_s = time.monotonic()
-                if self._closed.is_set():
+                if self._closed.is_set() or link.left:
                     return
+                self.sign_s = time.monotonic()
                 if picture is not None:
                     if still is not None and still.after(picture, self.sign_s):
                         what = "is frozen: all its pictures are the same"
@@ -210,23 +261,30 @@ class Feed:
                     if pace is not None:
                         self._closed.wait(pace.wait_s(picture.time, self.sign_s))
                         self.sign_s = time.monotonic()
-                    self._put(picture, lost_s if fresh else None)
+                    if not self._put(picture, link, lost_s if fresh else None):
+                        return
                     until_s, fresh = self.sign_s + between_s, False
                     self.gives = self.gives or pulse.after(picture, self.sign_s)
+                    if not self._waits_out:
+                        link.patience_s = pulse.patience_s
                 elif self.sign_s > until_s:
                     what = "sends no picture"
                     break
         raise SourceLost(f"{shown(self._text)} {what}")
 
-    def _put(self, picture: VideoFrame, lost_s: float | None) -> None:
-        """`lost_s` with the first picture of a connection: when the one before was lost."""
+    def _put(self, picture: VideoFrame, link: Link, lost_s: float | None) -> bool:
+        """Whether it is wanted. `lost_s` with the first picture of a connection: when the one
+        before was lost."""
         with self._changed:
+            if link.left:
+                return False
             if lost_s is not None:
                 self.epoch += 1
                 self.away_s += self.sign_s - lost_s if self.epoch else 0.0
             self.dropped += self._newest is not None
             self._newest = Seen(picture, self.sign_s, self.epoch)
             self._changed.notify_all()
+            return True
 
     def _pictures(
         self, container: InputContainer, stream: VideoStream

@@ -20,7 +20,7 @@ from pipeline.sources._feed import FIRST_FRAME_S, SILENT_S, Connect, Feed, rest_
 from pipeline.timing import LiveClock
 
 POLL_S = 0.25
-HUNG_S = 4 * SILENT_S
+HUNG_S = 2 * SILENT_S
 """Without a sign of life from FFmpeg, whose own limits should have ended it: the process goes."""
 TIME_BASE = Fraction(1, 90_000)
 
@@ -37,14 +37,15 @@ class LiveSource:
         fetched: bool = False,
         listens: bool = False,
         noisy: bool = False,
+        binds: bool = False,
     ) -> None:
         """Looks at the source unless `options.known` says what it is. Raises what is wrong with
         it; with `options.wait` only once `options.attempts` are over. `fetched`, `listens`,
-        `noisy`: see Feed."""
+        `noisy`, `binds`: see Feed."""
         self.notices: list[str] = []
         self.damage: str | None = None
         self._text, self._options, self._connect = text, options, connect
-        self._fetched, self._listens, self._noisy = fetched, listens, noisy
+        self._fetched, self._listens, self._noisy, self._binds = fetched, listens, noisy, binds
         self._feed: Feed | None = None
         self._clock, self._sound_clock = LiveClock(TIME_BASE), LiveClock(TIME_BASE)
         self._jumps = 0
@@ -79,6 +80,7 @@ class LiveSource:
                 fetched=self._fetched,
                 listens=self._listens,
                 noisy=self._noisy,
+                binds=self._binds,
                 sounds=self.info.sounds,
             )
         index, epoch = start, 0

@@ -15,12 +15,11 @@ MICRO = 1_000_000
 EVERY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "500000"}
 """Nothing is collected before the first picture. Damaged packets come too: what is damaged is told
 by them, and a decoder hides what is missing."""
-OF_SCHEME = {
-    # UDP loses packets; `timeout` ends a read that gets nothing, which av's own limit does late.
-    "rtsp": {"rtsp_transport": "tcp", "timeout": str(round(SILENT_S * MICRO))},
-    "udp": {"overrun_nonfatal": "1", "timeout": str(round(SILENT_S * MICRO))},
-    "tcp": {"timeout": str(round(SILENT_S * MICRO))},
-}
+BOUND_S = 5.0
+"""SILENT_S of those that wait at a port of this machine, which a connection that hangs holds."""
+OF_SCHEME = {"rtsp": {"rtsp_transport": "tcp"}, "udp": {"overrun_nonfatal": "1"}}
+"""UDP loses packets."""
+TIMED = ("rtsp", "udp", "tcp")
 
 
 def create(text: str, options: SourceOptions) -> Source:
@@ -31,14 +30,23 @@ def create(text: str, options: SourceOptions) -> Source:
             f"{shown(text)} is a playlist, which may lead to any other address: "
             f"write hls+{scheme}://... to follow it"
         )
-    source = LiveSource(text, options, partial(connect, text), fetched=scheme.startswith("hls+"))
+    own = {"fetched": scheme.startswith("hls+"), "binds": binds(text)}
+    source = LiveSource(text, options, partial(connect, text), **own)
     if source.has_end and scheme.removeprefix("hls+") in ("http", "https"):
         return FileSource(text, options)
     return source
 
 
+def binds(text: str) -> bool:
+    """Whether whoever sends comes to a port of this machine."""
+    return scheme_of(text) == "udp" or "listen" in text.partition("?")[2]
+
+
 def connect(text: str) -> InputContainer:
     """Open it for live reading. Raises SourceInvalid or SourceLost."""
-    scheme = scheme_of(text)
-    own = OF_SCHEME.get(scheme.removesuffix("s") if scheme == "rtsps" else scheme, {})
-    return open_media(text, None, EVERY | own, (CONNECT_S, SILENT_S))
+    scheme, limit_s = scheme_of(text), BOUND_S if binds(text) else SILENT_S
+    scheme = "rtsp" if scheme == "rtsps" else scheme
+    own = dict(OF_SCHEME.get(scheme, {}))
+    if scheme in TIMED:  # it ends a read that gets nothing, which av's own limit does late
+        own["timeout"] = str(round(limit_s * MICRO))
+    return open_media(text, None, EVERY | own, (CONNECT_S, limit_s))

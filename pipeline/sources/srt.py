@@ -10,7 +10,7 @@ from pipeline import srt
 from pipeline.errors import SourceInvalid, SourceLost, SourceSilent
 from pipeline.opening import open_pipe, shown, unknown_host
 from pipeline.sources import Source, SourceOptions
-from pipeline.sources._feed import SILENT_S
+from pipeline.sources._feed import FIRST_FRAME_S, PATIENCE_S
 from pipeline.sources._live import LiveSource
 from pipeline.sources.live import EVERY
 
@@ -21,13 +21,14 @@ def create(text: str, options: SourceOptions) -> Source:
         raise SourceInvalid(f"{shown(text)}: {why}")
     if not text.isprintable() or "://" not in text:
         raise SourceInvalid(f"{shown(text)}: write it like srt://host:9000?passphrase=...")
-    return LiveSource(text, options, partial(connect, text), listens=srt.listens(text))
+    own = {"listens": srt.listens(text), "binds": True}
+    return LiveSource(text, options, partial(connect, text), **own)
 
 
 @contextmanager
 def connect(text: str) -> Iterator[InputContainer]:
     """Open it for live reading. Its ffmpeg does not say why it fails."""
-    with srt.receiving(text, SILENT_S) as pipe:
+    with srt.receiving(text, FIRST_FRAME_S, PATIENCE_S[0]) as pipe:
         try:
             container = open_pipe(pipe, text, EVERY)
         except SourceSilent:

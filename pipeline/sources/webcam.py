@@ -18,7 +18,7 @@ from pipeline.errors import SourceInvalid, SourceMissing
 from pipeline.opening import camera_log, open_camera, open_pipe
 from pipeline.sources import Source, SourceOptions
 from pipeline.sources._camera import FORM, held
-from pipeline.sources._feed import SILENT_S
+from pipeline.sources._feed import PATIENCE_S
 from pipeline.sources._live import LiveSource
 from pipeline.sources.live import EVERY
 
@@ -27,6 +27,7 @@ FORMS = ("mjpeg", "h264", "yuyv422", "nv12", "yuv420p")
 SIDE_PX = 720
 """The short side that is wanted where nobody says one."""
 RATE = 30
+SILENT_S = PATIENCE_S[0]
 SYSTEM = {"darwin": "avfoundation", "win32": "dshow"}.get(sys.platform, "v4l2")
 NAMED = {"avfoundation": "", "dshow": "video="}
 """Systems whose cameras have names, not paths, and what FFmpeg wants before such a name."""
@@ -36,7 +37,7 @@ BY_ID = Path("/dev/v4l/by-id")
 def create(text: str, options: SourceOptions) -> Source:
     """The camera `text`. SourceMissing names those that there are."""
     camera = Camera(text, options.size or SIDE_PX)
-    return LiveSource(text, options, camera.connect, noisy=True)
+    return LiveSource(text, options, camera.connect, noisy=True, binds=True)
 
 
 class Camera:
