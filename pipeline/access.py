@@ -7,7 +7,7 @@ from urllib.parse import quote
 from pipeline.errors import ConfigError
 from pipeline.opening import scheme_of, shown, split_user
 
-SCHEMES = {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "hls+http", "hls+https"}
+SCHEMES = {"rtsp", "rtspu", "rtsps", "rtmp", "rtmps", "http", "https", "hls+http", "hls+https"}
 MOST_BYTES = 4096
 
 

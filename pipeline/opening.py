@@ -2,11 +2,12 @@
 clear line for everything that can be wrong. Used by sources and by the copying of sound."""
 
 import errno
+import logging
 import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -77,6 +78,7 @@ PROTOCOLS = {
     "hls+http": "http,https,tls,tcp,crypto",
     "hls+https": "https,http,tls,tcp,crypto",
     "rtsp": "rtsp,rtp,udp,tcp",
+    "rtspu": "rtsp,rtp,udp,tcp",
     "rtsps": "rtsps,rtsp,rtp,srtp,udp,tls,tcp",
     "rtmp": "rtmp,tcp",
     "rtmps": "rtmps,rtmp,tls,tcp",
@@ -222,6 +224,8 @@ def open_media(
             f"{shown(text)}: no such kind of input; known are {', '.join(PROTOCOLS)}"
         )
     url = _local(text) if scheme == "file" else quoted(text).removeprefix("hls+")
+    if scheme == "rtspu":  # as others call RTSP whose pictures come by UDP
+        url = "rtsp" + url[len(scheme) :]
     try:
         return _opened(text, url, scheme, form, options or {}, timeout_s)
     except SourceLost as error:
@@ -307,6 +311,26 @@ def open_camera(text: str, device: str, system: str, options: dict[str, str]) ->
     """Opens the camera `device` by a capture system of FFmpeg; `text` is what the user wrote."""
     with mapped(text):
         return av.open(device, format=system, options=options, timeout=(CAMERA_S, CAMERA_S))
+
+
+@contextmanager
+def missed(watched: bool) -> Iterator[Callable[[], bool]]:
+    """Asks whether packets of RTP got lost since it was asked before, by what FFmpeg says in this
+    thread: neither packets nor pictures tell. Never, unless `watched`."""
+    if not watched:
+        yield lambda: False
+        return
+    logging.getLogger("libav").addHandler(logging.NullHandler())  # of what other threads say
+    logging.getLogger("libav").propagate = False
+    av.logging.set_level(av.logging.WARNING)
+    with av.logging.Capture() as messages:
+
+        def asked() -> bool:
+            found = any(text.startswith("RTP: missed") for _, _, text in messages)
+            messages.clear()
+            return found
+
+        yield asked
 
 
 def video_of(container: InputContainer, text: str) -> VideoStream:

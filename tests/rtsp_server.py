@@ -3,8 +3,8 @@
     python3 rtsp_server.py PORT [USER PASSWORD basic|digest [CERTIFICATE]]
 
 It prints its port, then serves `/cam`: pictures at 25 a second whose grey tells their number, white
-at each whole second, with a beep of 100 ms at the same moment; `/mute` the same without sound. With
-a certificate (and its key, as PEM) it speaks TLS: rtsps://.
+at each whole second, with a beep of 100 ms at the same moment; `/mute` the same without sound, of
+`/lossy` one packet in twenty is missing. With a certificate (and its key, as PEM) it speaks TLS: rtsps://.
 Lines on stdin change what is sent: `size 128 96`, `jump 3600` (seconds in all time stamps), `hush`
 (no picture any more, connections stay). What clients publish at `/in` goes to the file that
 `record PATH` names, as H.264.
@@ -140,7 +140,8 @@ def guarded(
 
 def factories(camera: Camera, role: bool) -> dict[str, GstRtspServer.RTSPMediaFactory]:
     """What is served at which path."""
-    made = {"/cam": f"( {VIDEO} {SOUND} )", "/mute": f"( {VIDEO} )"}
+    lossy = VIDEO.replace("rtph264pay", "rtph264pay ! identity drop-probability=0.05")
+    made = {"/cam": f"( {VIDEO} {SOUND} )", "/mute": f"( {VIDEO} )", "/lossy": f"( {lossy} )"}
     found = {}
     for path, launch in made.items():
         factory = found[path] = GstRtspServer.RTSPMediaFactory()

@@ -54,6 +54,11 @@ def until(frames: Iterator[Frame | None], wanted: Callable[[Frame], bool]) -> Fr
     return next(f for _ in range(200) for f in some(frames, 1) if wanted(f))
 
 
+def number(frame: Frame) -> float:
+    """Which picture of the server this is, modulo 100, by its grey."""
+    return float((16 + frame.pixels.mean() * 219 / 255 - 30) / 2)
+
+
 @pytest.mark.parametrize("kind", ["basic", "digest"])
 def test_a_password_of_odd_characters_opens_and_is_never_shown(kind: str) -> None:
     with rtsp.Server(0, USER, PASSWORD, kind) as server:
@@ -99,6 +104,17 @@ def test_refusals_are_told_apart(server: rtsp.Server, monkeypatch: pytest.Monkey
     refused(f"{server.port}/mute", SourceSilent)  # accepts, answers, sends nothing
     server.freeze()
     refused(f"{server.port}/mute", SourceSilent)  # accepts only
+
+
+def test_by_udp_when_asked_and_packets_that_get_lost_smear_nothing(server: rtsp.Server) -> None:
+    """Grey that a lost picture changed would stay wrong up to the next key frame."""
+    with open_source(f"rtspu://127.0.0.1:{server.port}/lossy") as source:
+        frames = some(source.frames(), 100)
+        assert source.dropped["damaged"] > 10
+    assert {f.epoch for f in frames} == {0}
+    grey = [f for f in frames if f.pixels.mean() < 250]  # the rest is white, at whole seconds
+    apart = [(number(f) - f.time_s * 25) % 100 for f in grey]
+    assert max(abs((a - apart[0] + 50) % 100 - 50) for a in apart) < 1
 
 
 @pytest.mark.parametrize("how", ["freeze", "hush"])
@@ -151,16 +167,16 @@ def test_an_hour_of_jump_in_time_is_no_gap(server: rtsp.Server) -> None:
 
 def restarted(port: int, times: int, seen: Callable[[], int]) -> Iterator[float]:
     """Kills and starts the server at `port`; yields how long after each start frames came again."""
-    for number in range(times):
+    for turn in range(times):
         with rtsp.Server(port):
             back_s, before = time.monotonic(), seen()
             while seen() <= before:
-                assert time.monotonic() < back_s + (60 if number else 240)
+                assert time.monotonic() < back_s + (60 if turn else 240)
                 time.sleep(0.02)
-            if number:
+            if turn:
                 yield time.monotonic() - back_s
             time.sleep(2)
-        time.sleep(0.5 + number % 4)
+        time.sleep(0.5 + turn % 4)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from pipeline.opening import shown
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 _NETWORK = {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp"}
-_NETWORK |= {"hls+http", "hls+https"}
+_NETWORK |= {"rtspu", "hls+http", "hls+https"}
 
 
 @dataclass(frozen=True, slots=True)

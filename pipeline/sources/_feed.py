@@ -26,7 +26,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError, SourceLost
-from pipeline.opening import mapped, shown, sound_of, video_of
+from pipeline.opening import mapped, missed, scheme_of, shown, sound_of, video_of
 from pipeline.sources._ear import Ear, Piece
 
 CONNECT_S = 5.0
@@ -291,6 +291,12 @@ class Feed:
     ) -> Iterator[VideoFrame | None]:
         """Whole pictures; None for each packet without one. After damage, from the next key frame
         on: what refers to a damaged picture is smeared."""
+        with missed(scheme_of(self._text) == "rtspu") as lost:
+            yield from self._whole(container, stream, lost)
+
+    def _whole(
+        self, container: InputContainer, stream: VideoStream, lost: Callable[[], bool]
+    ) -> Iterator[VideoFrame | None]:
         stream.thread_type = "SLICE"  # threads by frame would hold pictures back
         whole = True
         audio = sound_of(container) if self._sounds else None
@@ -300,11 +306,11 @@ class Feed:
                 ear.hear(packet)
                 yield None
                 continue
-            decoded = self._decoded(packet)
-            whole = whole and decoded is not None
+            decoded, intact = self._decoded(packet), not lost()
+            whole = whole and decoded is not None and intact
             for picture in decoded or []:
                 # Of transport streams a packet says that others beside it were lost.
-                intact = not (picture.is_corrupt or packet.is_corrupt)
+                intact = intact and not (picture.is_corrupt or packet.is_corrupt)
                 whole = intact and (whole or picture.key_frame)
                 self.corrupt += not whole
                 if whole:

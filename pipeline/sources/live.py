@@ -17,9 +17,13 @@ EVERY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "500000"
 by them, and a decoder hides what is missing."""
 BOUND_S = 5.0
 """SILENT_S of those that wait at a port of this machine, which a connection that hangs holds."""
-OF_SCHEME = {"rtsp": {"rtsp_transport": "tcp"}, "udp": {"overrun_nonfatal": "1"}}
-"""UDP loses packets."""
-TIMED = ("rtsp", "udp", "tcp")
+OF_SCHEME = {
+    "rtsp": {"rtsp_transport": "tcp"},  # UDP loses packets
+    "rtsps": {"rtsp_transport": "tcp"},
+    "rtspu": {"rtsp_transport": "udp", "max_delay": "100000"},  # us, that one out of turn may take
+    "udp": {"overrun_nonfatal": "1"},
+    "tcp": {},
+}
 
 
 def create(text: str, options: SourceOptions) -> Source:
@@ -45,8 +49,7 @@ def binds(text: str) -> bool:
 def connect(text: str) -> InputContainer:
     """Open it for live reading. Raises SourceInvalid or SourceLost."""
     scheme, limit_s = scheme_of(text), BOUND_S if binds(text) else SILENT_S
-    scheme = "rtsp" if scheme == "rtsps" else scheme
     own = dict(OF_SCHEME.get(scheme, {}))
-    if scheme in TIMED:  # it ends a read that gets nothing, which av's own limit does late
+    if scheme in OF_SCHEME:  # it ends a read that gets nothing, which av's own limit does late
         own["timeout"] = str(round(limit_s * MICRO))
     return open_media(text, None, EVERY | own, (CONNECT_S, limit_s))
