@@ -323,6 +323,7 @@ def missed(watched: bool) -> Iterator[Callable[[], bool]]:
     logging.getLogger("libav").addHandler(logging.NullHandler())  # of what other threads say
     logging.getLogger("libav").propagate = False
     av.logging.set_level(av.logging.WARNING)
+    av.logging.set_skip_repeated(False)
     with av.logging.Capture() as messages:
 
         def asked() -> bool:
