@@ -1,8 +1,8 @@
-"""Training of style transfer: what a step paints, and the terms of its loss."""
+"""Training of style transfer: what a step paints, and how it is judged."""
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 import models
 from models.allocation import keep_freed
@@ -22,76 +21,8 @@ from training.options import SHALLOW_TO_DEEP, TrainingOptions
 from training.painter import Painter, Paintings
 from training.precision import dtype
 from training.sheet import write_sheet
-from training.similarity import similarity_loss
-from training.targets import a2k_target, adaattn_target
+from training.terms import CONTRASTIVE, OF_CONTENT, OF_PAINTED, OF_STYLE, STACKED, TERMS, Maps, Seen
 from training.weights import begin, part_of, resolved
-
-Maps = dict[str, Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What the loss network sees of a step: {layer: (N,C,H,W)}. `again` and `view` are the second
-    frames, painted and as they are; the first rows of `painted` and `content` are their firsts.
-    `crossed` are the paintings of the next photograph in the same styles, `crop` other crops of
-    the styles, `back` what had to come back and `same` what it was."""
-
-    painted: Maps
-    content: Maps
-    style: Maps
-    again: Maps
-    view: Maps
-    crossed: Maps
-    crop: Maps
-    back: Maps
-    same: Maps
-
-
-def content(seen: Seen, layer: str) -> Tensor:
-    return losses.content_loss(seen.painted[layer], seen.content[layer])
-
-
-def style(seen: Seen, layer: str) -> Tensor:
-    return losses.statistics_loss(seen.painted[layer], seen.style[layer])
-
-
-def covariance(seen: Seen, layer: str) -> Tensor:
-    return losses.covariance_loss(seen.painted[layer], seen.style[layer])
-
-
-def nearest(seen: Seen, layer: str) -> Tensor:
-    return losses.nearest_loss(seen.painted[layer], seen.style[layer])
-
-
-def local(seen: Seen, layer: str) -> Tensor:
-    target = adaattn_target(seen.content, seen.style, layer)
-    return F.mse_loss(seen.painted[layer].float(), target)
-
-
-def a2k(seen: Seen, layer: str) -> Tensor:
-    target = a2k_target(seen.content, seen.style, layer)
-    return F.mse_loss(seen.painted[layer].float(), target)
-
-
-def similarity(seen: Seen, layer: str) -> Tensor:
-    again, view = seen.again[layer], seen.view[layer]
-    n = len(view)
-    return similarity_loss(seen.painted[layer][:n], again, seen.content[layer][:n], view)
-
-
-def recovery(seen: Seen, layer: str) -> Tensor:
-    return F.mse_loss(seen.back[layer].float(), seen.same[layer].float())
-
-
-TERMS: dict[str, Callable[[Seen, str], Tensor]] = {
-    f.__name__: f for f in (content, style, covariance, nearest, local, a2k, similarity, recovery)
-}
-CONTRASTIVE = tuple(contrast.LAYERS)
-# Whose maps a term compares the painting's with, and which terms need those of all finer levels.
-OF_CONTENT = ("content", "local", "a2k", "similarity")
-OF_STYLE = ("style", "covariance", "nearest", "local", "a2k", "style_contrast")
-OF_PAINTED = (*(name for name in TERMS if name != "recovery"), *CONTRASTIVE)
-STACKED = ("local", "a2k")
 
 
 @dataclass(frozen=True, slots=True)
