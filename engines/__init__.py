@@ -16,6 +16,7 @@ import models
 
 HOMES = {
     "torch": ("pytorch", "TorchEngine"),
+    "cuda": ("cuda", "CudaEngine"),
     "onnx": ("onnx", "OnnxEngine"),
     "openvino": ("openvino", "OpenVinoEngine"),
     "tensorrt": ("tensorrt", "TensorRtEngine"),

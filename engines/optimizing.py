@@ -5,7 +5,7 @@ from collections.abc import Generator
 from torch import Tensor
 
 from engines import Arrays, Frames
-from engines.pytorch import Code, TorchEngine, luma
+from engines.pytorch import Code, TorchEngine, content, luma, pixels
 
 Painting = Generator[float, None, Frames]
 """Yields the share that is done, returns the frame."""
@@ -27,7 +27,7 @@ class OptimizingEngine(TorchEngine):
         """As any engine; `guide` (h,w,3) marks the regions of the picture by colours."""
         if isinstance(style, dict):
             return super().encode_style(style)
-        x = self._load(style[None].copy())  # torch warns of pictures that are read-only
+        x = content(self._sent(style[None].copy()))  # torch warns of pictures that are read-only
         code: Code = self.model.encode_style(x, self._marked(guide))
         return code
 
@@ -40,12 +40,12 @@ class OptimizingEngine(TorchEngine):
         guide: Frames | None = None,
     ) -> Painting:
         """A frame (H,W,3) -> painted. `guide` (h,w,3): its regions, as the style's were marked."""
-        content = self._load(frame[None])
-        painted = yield from self.model.paint(content, code, strength, self._marked(guide))
+        before = content(self._sent(frame[None]))
+        painted = yield from self.model.paint(before, code, strength, self._marked(guide))
         if keep_color:
-            painted = content + luma(painted) - luma(content)
-        pixels: Frames = self._pixels(painted)[0]
-        return pixels
+            painted = before + luma(painted) - luma(before)
+        result: Frames = pixels(painted)[0].cpu().numpy()
+        return result
 
     def _marked(self, guide: Frames | None) -> Tensor | None:
-        return None if guide is None else self._load(guide[None])
+        return None if guide is None else content(self._sent(guide[None]))

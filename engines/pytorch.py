@@ -17,7 +17,7 @@ from models.allocation import keep_freed
 LUMA = (0.299, 0.587, 0.114)
 
 Code = dict[str, Tensor]
-Paint = Callable[[Tensor, Code, float], Tensor]
+Paint = Callable[[Tensor, Code, float | Tensor], Tensor]
 
 
 class TorchEngine:
@@ -90,26 +90,39 @@ class TorchEngine:
     @shortage()
     def matches(self, frames: Frames, code: Code, strength: float) -> list[Frames]:
         """As of a MatchingEngine."""
-        found = self.model.matches(self._load(frames), code, strength)
-        return [self._pixels(picture) for picture in found]
+        found = self.model.matches(content(self._sent(frames)), code, strength)
+        return [pixels(picture).cpu().numpy() for picture in found]
 
     def _painted(
         self, paint: Paint, frames: Frames, code: Code, strength: float, keep_color: bool
     ) -> Frames:
-        content = self._load(frames)
-        painted = paint(content, code, strength)
-        if keep_color:
-            painted = content + luma(painted) - luma(content)
-        return self._pixels(painted)
-
-    def _load(self, frames: Frames) -> Tensor:
-        x = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
-        return x.permute(0, 3, 1, 2).float().div(255)
-
-    def _pixels(self, x: Tensor) -> Frames:
-        pixels = x.clamp(0, 1).mul(255).round().to(torch.uint8)
-        result: Frames = pixels.permute(0, 2, 3, 1).cpu().numpy()
+        found = painted(paint, self._sent(frames), code, strength, keep_color)
+        result: Frames = found.cpu().numpy()
         return result
+
+    def _sent(self, frames: Frames) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
+
+
+def painted(
+    paint: Paint, frames: Tensor, code: Code, strength: float | Tensor, keep_color: bool
+) -> Tensor:
+    """uint8 RGB (N,H,W,3) -> the same, painted."""
+    before = content(frames)
+    after = paint(before, code, strength)
+    if keep_color:
+        after = before + luma(after) - luma(before)
+    return pixels(after)
+
+
+def content(frames: Tensor) -> Tensor:
+    """uint8 (N,H,W,3) -> (N,3,H,W) in [0, 1]."""
+    return frames.permute(0, 3, 1, 2).float().div(255)
+
+
+def pixels(x: Tensor) -> Tensor:
+    """The way back from `content`; what lies outside [0, 1] is cut."""
+    return x.clamp(0, 1).mul(255).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
 def pick_device(name: str) -> torch.device:
@@ -129,4 +142,5 @@ def pick_device(name: str) -> torch.device:
 
 def luma(x: Tensor) -> Tensor:
     """Brightness (N,1,H,W) of NCHW RGB, BT.601 weights."""
-    return (x * x.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    red, green, blue = (share * x[:, i : i + 1] for i, share in enumerate(LUMA))
+    return red + green + blue
