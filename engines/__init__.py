@@ -47,7 +47,8 @@ class Engine(Protocol):
         ...
 
     def __call__(self, frames: Frames, code: Any, strength: float, keep_color: bool) -> Frames:
-        """Frames (N,H,W,3) -> the same frames, painted."""
+        """Frames (N,H,W,3) -> the same frames, painted. Where memory is short, in smaller portions,
+        as `why` then says; MemoryError, in one line: not even the smallest fits."""
         ...
 
 

@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from engines import Arrays, Frames
 from engines.runtime import GraphEngine
+from engines.sparing import shortage
 
 CUDA = "CUDAExecutionProvider"
+RAISED = (RuntimeException, Fail)
+"""By a session in which something fails."""
 
 
 class OnnxEngine(GraphEngine):
@@ -39,7 +43,7 @@ class OnnxEngine(GraphEngine):
         options.intra_op_num_threads = self._threads or os.cpu_count() or 1
         # Threads that spin while they wait would take the cores from reader and writer.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised
         if self._device == "cpu":
             providers: list[Any] = ["CPUExecutionProvider"]
         else:
@@ -60,5 +64,11 @@ class OnnxEngine(GraphEngine):
     def _paint(self, graph: Path, inputs: dict[str, np.ndarray]) -> Frames:
         if graph not in self._sessions:
             self._sessions[graph] = self._open(graph)
-        (painted,) = self._sessions[graph].run(None, inputs)
+        try:
+            with shortage(*RAISED):
+                (painted,) = self._sessions[graph].run(None, inputs)
+        except MemoryError:
+            # It would keep what it has taken so far.
+            del self._sessions[graph]
+            raise
         return np.asarray(painted, np.uint8)

@@ -14,6 +14,7 @@ import openvino
 
 from engines import Arrays, Frames, cache
 from engines.runtime import GraphEngine
+from engines.sparing import shortage
 
 SIZES = 4
 """Kept ready at a time; more only come where pictures of many sizes are painted."""
@@ -58,11 +59,16 @@ class OpenVinoEngine(GraphEngine):
 
     def _paint(self, graph: Path, inputs: dict[str, np.ndarray]) -> Frames:
         shape = inputs["frames"].shape
-        if shape not in self._ready:
-            self._ready[shape] = self._compiled(graph, shape).create_infer_request()
-        self._ready.move_to_end(shape)
-        if len(self._ready) > SIZES:
-            self._ready.popitem(last=False)
-        # The request keeps its output: the next frame is written over it.
-        painted = self._ready[shape].infer(inputs, share_inputs=True)[0]
+        try:
+            with shortage():
+                if shape not in self._ready:
+                    self._ready[shape] = self._compiled(graph, shape).create_infer_request()
+                self._ready.move_to_end(shape)
+                if len(self._ready) > SIZES:
+                    self._ready.popitem(last=False)
+                # The request keeps its output: the next frame is written over it.
+                painted = self._ready[shape].infer(inputs, share_inputs=True)[0]
+        except MemoryError:
+            self._ready.pop(shape, None)
+            raise
         return np.array(painted, np.uint8)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 import models
 from engines import Arrays, Frames
+from engines.sparing import Sparing, shortage
+from engines.tiles import in_tiles
 from models import mixing, styles
 from models.allocation import keep_freed
 
@@ -34,16 +36,17 @@ class TorchEngine:
         self.shows_matches = hasattr(self.model, "matches")
         self.paints_stills = hasattr(self.model, "still")
         self.batch = 1 if self.device.type == "cpu" else 8
+        self._sparing = Sparing(self.at_once, self.in_tiles)
         self.fingerprint = f"{model} torch {torch.__version__} {self.device} float32"
 
     @torch.inference_mode()
     def encode_style(self, style: Frames | Arrays) -> Code:
         """A style picture (H,W,3), or the arrays of a saved code -> its code on the device."""
+        if isinstance(style, dict):
+            return {name: torch.tensor(values).to(self.device) for name, values in style.items()}
         if current_thread() is not main_thread():
             # Beside the painting: two teams of threads on the same cores wait for one another.
             torch.set_num_threads(1)
-        if isinstance(style, dict):
-            return {name: torch.tensor(values).to(self.device) for name, values in style.items()}
         return styles.encode(self.model, style)
 
     @torch.inference_mode()
@@ -51,17 +54,40 @@ class TorchEngine:
         """The weighted sum of codes."""
         return mixing.mix(codes, weights)
 
-    @torch.inference_mode()
     def __call__(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
         """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness."""
-        return self._painted(self.model, frames, code, strength, keep_color)
+        painted = self._sparing(frames, code, strength, keep_color)
+        self.why = self._sparing.notice or self.why
+        return painted
 
     @torch.inference_mode()
+    @shortage()
+    def at_once(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
+        """As __call__, all of the frames together. MemoryError: they do not fit."""
+        return self._painted(self.model, frames, code, strength, keep_color)
+
+    def in_tiles(
+        self, frame: Frames, side: int, code: Code, strength: float, keep_color: bool
+    ) -> Frames:
+        """As __call__, one frame (1,H,W,3) in tiles of `side` px. MemoryError: they do not fit."""
+        return in_tiles(lambda tile: self.at_once(tile, code, strength, keep_color), frame, side)
+
     def still(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
-        """As of a StillEngine."""
+        """As of a StillEngine; where memory is short, as any frame."""
+        try:
+            return self._at_length(frames, code, strength, keep_color)
+        except MemoryError:
+            h, w = frames.shape[1:3]
+            self.why = f"memory is short: {w}x{h} painted as a frame of a film is"
+        return self(frames, code, strength, keep_color)
+
+    @torch.inference_mode()
+    @shortage()
+    def _at_length(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
         return self._painted(self.model.still, frames, code, strength, keep_color)
 
     @torch.inference_mode()
+    @shortage()
     def matches(self, frames: Frames, code: Code, strength: float) -> list[Frames]:
         """As of a MatchingEngine."""
         found = self.model.matches(self._load(frames), code, strength)

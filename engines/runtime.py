@@ -4,13 +4,18 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 import models
 from engines import Arrays, Frames, cache
+from engines.sparing import Sparing, shortage
 from models import mixing, pictures
+
+if TYPE_CHECKING:
+    from engines.pytorch import TorchEngine
 
 MULTIPLE = pictures.MULTIPLE
 LEAST = 2
@@ -65,6 +70,9 @@ class GraphEngine(ABC):
         a model without a graph for every style."""
         self._device = self._pick(device)
         self._graphs = graphs or traced(model)
+        self._model = model
+        self._torch: TorchEngine | None = None
+        self._sparing = Sparing(self._at_once, self._in_tiles)
         self.fingerprint = f"{self._graphs.name} {self.runtime} {self._device}"
         self._threads = threads
 
@@ -76,7 +84,8 @@ class GraphEngine(ABC):
 
     @abstractmethod
     def _paint(self, graph: Path, inputs: dict[str, np.ndarray]) -> Frames:
-        """All inputs of a graph of the frame side by name -> its output."""
+        """All inputs of a graph of the frame side by name -> its output. MemoryError: they do not
+        fit, and nothing is held of what was made ready for them."""
 
     @abstractmethod
     def _encode(self, graph: Path, picture: Frames) -> Arrays:
@@ -94,6 +103,13 @@ class GraphEngine(ABC):
 
     def __call__(self, frames: Frames, code: Arrays, strength: float, keep_color: bool) -> Frames:
         """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness."""
+        painted = self._sparing(frames, code, strength, keep_color)
+        if self._sparing.notice:
+            by = " by torch" if self._torch else ""
+            self.why = self._sparing.notice + by
+        return painted
+
+    def _at_once(self, frames: Frames, code: Arrays, strength: float, keep_color: bool) -> Frames:
         about = {
             "strength": np.array(strength, np.float32),
             "keep_color": np.array(keep_color, np.float32),
@@ -104,6 +120,20 @@ class GraphEngine(ABC):
             self.why = f"frames of {w}x{h} are painted as {size[1]}x{size[0]}, which has a graph"
         given = [{"frames": pad(f, size)[None], **about, **code} for f in frames]
         return np.stack([self._paint(graph, one)[0][:h, :w] for one in given])
+
+    def _in_tiles(
+        self, frame: Frames, side: int, code: Arrays, strength: float, keep_color: bool
+    ) -> Frames:
+        """By torch: a graph gives no place to figures of the whole frame."""
+        if self._torch is None:
+            try:
+                from engines.pytorch import TorchEngine
+            except (ImportError, RuntimeError) as error:
+                raise MemoryError("torch, which paints in tiles, cannot be loaded") from error
+            with shortage():
+                self._torch = TorchEngine(self._model, self._device, self._threads)
+        code = self._torch.encode_style(code)
+        return self._torch.in_tiles(frame, side, code, strength, keep_color)
 
 
 def traced(model: str) -> Graphs:

@@ -11,6 +11,7 @@ has are deprecated since 10.12 and gone in 11.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -33,6 +34,7 @@ from engines.machine import driver
 from engines.precision import cast_bytes_first, lower
 from engines.pytorch import Code, TorchEngine
 from engines.runtime import LEAST, MULTIPLE, graph, pad
+from engines.sparing import shortage
 
 PRECISION = "fp16"
 """Of the engine that a stream is painted with."""
@@ -357,9 +359,13 @@ class TensorRtEngine:
         """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness."""
         plan = self._plan
         h, w = pad(frames[0]).shape[:2]
-        if plan is None or pick(plan.profiles, (h, w)) is None:
-            return self._torch(frames, code, strength, keep_color)
-        return np.concatenate([paint(plan, f[None], code, strength, keep_color) for f in frames])
+        if plan is not None and pick(plan.profiles, (h, w)) is not None:
+            with suppress(MemoryError), shortage():
+                how = code, strength, keep_color
+                return np.concatenate([paint(plan, f[None], *how) for f in frames])
+        painted = self._torch(frames, code, strength, keep_color)
+        self.why = self._torch.why or self.why
+        return painted
 
 
 def paint(plan: Plan, frame: Frames, code: Code, strength: float, keep_color: bool) -> Frames:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the names alone must not cost the import of torch
 FOLDER = Path(__file__).parent
 PARTS = {
     "__init__",
+    "allocation",
     "attention",
     "codes",
     "color",
@@ -35,6 +36,7 @@ PARTS = {
     "pyramid",
     "styles",
     "vgg",
+    "whole",
 }
 DETAIL = "prior.detail"
 """In the style codes of neat: the share (B,) of the photograph's detail that stays."""

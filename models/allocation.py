@@ -1,4 +1,4 @@
-"""Memory that was freed is kept for the next layer."""
+"""Memory that was freed is kept for the next layer, as long as there is enough."""
 
 import ctypes
 import sys
@@ -6,6 +6,7 @@ import sys
 _TRIM, _MMAP = -1, -3
 """Settings of `mallopt`, in the words of glibc."""
 _MOST = (1 << 31) - 1
+_USUAL = 128 << 10
 
 
 def keep_freed() -> None:
@@ -17,3 +18,12 @@ def keep_freed() -> None:
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_MMAP, _MOST)
         libc.mallopt(_TRIM, _MOST)
+
+
+def give_back() -> None:
+    """What was freed, to the system, now and from now on: where memory ran out, others than layers
+    need it too, such as kernels that are compiled. Elsewhere than with glibc nothing was kept."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(_MMAP, _USUAL)
+        libc.mallopt(_TRIM, _USUAL)
+        libc.malloc_trim(0)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from models.attention import in_float32
+from models.whole import averages
 
 ROOT_STEPS = 14
 RIDGE = 1e-4
@@ -16,10 +17,14 @@ def second_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     Row by row: one long float32 sum over all pixels, as some runtimes work it out, is off by a
     percent of the covariance, and the mean by a thousandth.
     """
-    x = x.float()
-    rows, width = x.movedim(1, 2), x.shape[3]
-    # Not two means, which OpenVINO would make one again.
-    return (rows.sum(3) / width).mean(1), (rows @ rows.mT).mean(1) / width
+
+    def take(x: Tensor) -> tuple[Tensor, Tensor]:
+        rows, width = x.movedim(1, 2), x.shape[3]
+        # Not two means, which OpenVINO would make one again.
+        return (rows.sum(3) / width).mean(1), (rows @ rows.mT).mean(1) / width
+
+    mean, square = averages(x.float(), take)
+    return mean, square
 
 
 def roots(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from models import attention
 from models.color import palette, recolor
 from models.mixing import select
 from models.padding import pad
+from models.whole import spread
 
 WIDTHS = (24, 48, 96, 128)
 KEYS = (48, 64, 96)
@@ -311,8 +312,7 @@ def join(conv: nn.Conv2d, x: Tensor, finer: Tensor) -> Tensor:
 
 def normalise(x: Tensor) -> Tensor:
     """Zero mean and unit deviation for each channel of each image, statistics in float32."""
-    centred = x.float() - x.float().mean((2, 3), keepdim=True)
-    variance = centred.square().mean((2, 3), keepdim=True)
+    centred, variance = spread(x)
     return (centred * (variance + attention.EPS).rsqrt()).to(x.dtype)
 
 

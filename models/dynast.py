@@ -22,6 +22,7 @@ from models.mixing import parts
 from models.padding import pad
 from models.styles import Code
 from models.vgg import Encoder, convolve, mean_variance_norm, start, widths
+from models.whole import stretched
 
 SCALES = 4
 BLOCKS = 2
@@ -119,7 +120,7 @@ class Scale(nn.Module):
 
     def positions(self, like: Tensor) -> Tensor:
         """The learnt grid, stretched over a map of any size."""
-        grid = F.interpolate(self.position, like.shape[2:], mode="bilinear", align_corners=False)
+        grid = stretched(self.position, like.shape[2:], MULTIPLE)
         return grid.expand(len(like), -1, -1, -1).to(like.dtype)
 
 

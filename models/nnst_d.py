@@ -22,6 +22,7 @@ from models.padding import pad
 from models.pyramid import halved, join, resized
 from models.styles import Code
 from models.vgg import COUNTS, Encoder, convolve, start, widths
+from models.whole import averages
 
 BLOCKS = 4
 ZOOMS = (4, 2, 1, 1)
@@ -142,7 +143,8 @@ class NNSTD(nn.Module):
         """As paint, and for each style in the code the places (N,P) that were taken of it."""
         seen = self._places(pad(frames, MULTIPLE))
         styles = parts(code, "style")
-        places = [matched(seen, style["key"]) for style in styles]
+        centred = self._centred(seen, frames)
+        places = [matched(centred, style["key"]) for style in styles]
         found = [taken(style["value"], of) for style, of in zip(styles, places, strict=True)]
         return self._drawn(frames, seen, styles, found, strength), places
 
@@ -179,7 +181,9 @@ class NNSTD(nn.Module):
         """Hypercolumns (N,P,C) and a style's sheet -> (N,P,C): of every layer by itself the nearest
         ("feature splitting", section 3.2)."""
         pairs = zip(torch.split(seen, self.layers, 2), sheet, strict=True)
-        return torch.cat([taken(of, matched(x, keys)) for x, (of, keys) in pairs], 2)
+        return torch.cat(
+            [taken(of, matched(x - x.mean(1, True), keys)) for x, (of, keys) in pairs], 2
+        )
 
     def _drawn(
         self,
@@ -194,8 +198,7 @@ class NNSTD(nn.Module):
         for style, given in zip(styles, found, strict=True):
             styled = styled + style["share"][:, None, None] * given
         h, w = frames.shape[2:]
-        size = [-(-side // MULTIPLE) * MULTIPLE // COLUMN_PX for side in (h, w)]
-        x = torch.unflatten((own + strength * (styled - own)).mT, 2, size)
+        x = gridded(own + strength * (styled - own), frames)
         *finer, last = (branch(x) for branch in self.branches)
         return join([*finer, F.avg_pool2d(last, 2)])[:, :, :h, :w]
 
@@ -203,6 +206,11 @@ class NNSTD(nn.Module):
         """Pictures NCHW -> their hypercolumns (N,h*w,C), as centred roots of activations."""
         seen = columns(layers(self.encoder, x), x.shape[2:]).flatten(2).mT.float()
         return roots(seen) - MIDDLE
+
+    def _centred(self, seen: Tensor, frames: Tensor) -> Tensor:
+        """Hypercolumns (N,P,C) of frames, from their mean."""
+        (mean,) = averages(gridded(seen, frames), lambda x: (x.mean((2, 3), keepdim=True),))
+        return seen - mean.flatten(2).mT
 
     def _turned(self, x: Tensor) -> Tensor:
         """Those of all four quarter turns; in training of none, which takes a quarter of the time
@@ -213,10 +221,17 @@ class NNSTD(nn.Module):
 
 @in_float32
 @torch.no_grad()
-def matched(seen: Tensor, keys: Tensor) -> Tensor:
-    """Places (N,P,C) and directions (1 or N,M,C) -> for each the index (N,P) of the nearest."""
-    pairs = zip(seen, keys.expand(len(seen), -1, -1), strict=True)
-    return torch.stack([nearest(directions(x), key) for x, key in pairs])
+def matched(centred: Tensor, keys: Tensor) -> Tensor:
+    """Places (N,P,C), from their mean, and directions (1 or N,M,C) -> for each the index (N,P) of
+    the nearest."""
+    pairs = zip(centred, keys.expand(len(centred), -1, -1), strict=True)
+    return torch.stack([nearest(unit(x), key) for x, key in pairs])
+
+
+def gridded(places: Tensor, frames: Tensor) -> Tensor:
+    """Places (N,P,C) of frames NCHW -> (N,C,h,w)."""
+    size = [-(-side // MULTIPLE) * MULTIPLE // COLUMN_PX for side in frames.shape[2:]]
+    return torch.unflatten(places.mT, 2, size)
 
 
 def taken(rows: Tensor, found: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.whole import spread
+
 CHANNELS = (64, 128, 256, 512, 512)
 COUNTS = (2, 2, 4, 4, 1)
 EPS = 1e-5
@@ -74,9 +76,9 @@ def mean_variance_norm(x: Tensor) -> Tensor:
 
     Statistics in float32. A single position becomes 0, where the published code divides 0 by 0.
     """
-    centred = x.float() - x.float().mean((2, 3), keepdim=True)
-    count = max(1, x.shape[2] * x.shape[3] - 1)
-    variance = centred.square().sum((2, 3), keepdim=True) / count
+    centred, variance = spread(x)
+    count = x.shape[2] * x.shape[3]
+    variance = variance * (count / max(1, count - 1))
     return (centred * (variance + EPS).rsqrt()).to(x.dtype)
 
 

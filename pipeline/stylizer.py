@@ -98,7 +98,7 @@ class Stylizer(Stage):
             self._codes = [self._encode(style) for style in look.styles]
             if look.show_matches and not getattr(self._engine, "shows_matches", False):
                 raise ValueError("--show-matches is for dynast in torch: here are none to show")
-        except (ValueError, OSError, RuntimeError, SafetensorError) as error:
+        except (ValueError, OSError, RuntimeError, MemoryError, SafetensorError) as error:
             raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
         masks = [Mask(path) for path in look.masks]
         self._layers = Layers.planned(look.timeline, masks, len(self._codes))
@@ -142,7 +142,7 @@ class Stylizer(Stage):
         while self._coming and self._coming[0].done():
             try:
                 change, encoded, masks = self._coming.popleft().result()
-            except (StreamError, ValueError, OSError, RuntimeError) as error:
+            except (StreamError, ValueError, OSError, RuntimeError, MemoryError) as error:
                 self._notices.append(f"a change was left out: {str(error).splitlines()[0]}")
                 continue
             for path in encoded.keys() - self._places.keys():
@@ -181,7 +181,10 @@ class Stylizer(Stage):
                 frames = np.stack([self._pool[t.slot] for t in group])
             frames = resized(frames, group[0].size, cv2.INTER_AREA)
             times_s = [t.time_s for t in group]
-            painted = self._layers.paint(times_s, frames, partial(self._paint, frames))
+            try:
+                painted = self._layers.paint(times_s, frames, partial(self._paint, frames))
+            except MemoryError as error:
+                raise EngineError(f"model {self._look.model}: {error}") from error
             whole = resized(painted, self._pool.size, cv2.INTER_CUBIC)
             for ticket, pixels in zip(group, whole, strict=True):
                 place = len(seconds)
