@@ -97,7 +97,7 @@ _whole: ContextVar[Whole | None] = ContextVar("whole", default=None)
 
 
 def averages(x: Tensor, take: Callable[[Tensor], Figures]) -> Figures:
-    """What `take` finds in a map NCHW, or in the whole frame's; averages over positions, float32."""
+    """Averages over positions that `take` finds in a map NCHW, or in the whole frame's; float32."""
     whole = _whole.get()
     if whole is None:
         return take(x)
