@@ -1,6 +1,6 @@
 """`auto`: the fastest engine on this machine that paints the same picture as eager torch.
 
-On a GPU that is torch. On a CPU every engine that is installed paints a test frame; what came of it
+Every engine that is installed paints a test frame, on the GPU where there is one; what came of it
 is kept in the cache, so that every later run, and every stylizer of one run, takes the same.
 torch is imported only to measure.
 """
@@ -34,15 +34,13 @@ CLOSE = 1
 def choose(model: str, device: str, threads: int | None) -> Engine:
     """The engine, with what was measured in its `why`."""
     found = known(model, device, threads)
-    # Others than torch were measured on the CPU, whatever else they could use.
-    where = device if found["engine"] == "torch" else "cpu"
-    engine = make_engine(found["engine"], model, where, threads)
+    engine = make_engine(found["engine"], model, found["device"], threads)
     engine.why = found["why"]
     return engine
 
 
 def known(model: str, device: str, threads: int | None) -> dict[str, Any]:
-    """The choice: `engine`, `why`, and where it was measured `frame_ms` at SIDE x SIDE."""
+    """The choice: `engine`, `device`, `why`, and `frame_ms` at SIDE x SIDE if it was measured."""
     make = partial(measure, model, device, threads)
     try:
         found: dict[str, Any] = json.loads(
@@ -50,7 +48,7 @@ def known(model: str, device: str, threads: int | None) -> dict[str, Any]:
         )
     except OSError as error:
         why = f"engine torch: the cache cannot be written ({error.strerror})"
-        found = {"engine": "torch", "why": why}
+        found = {"engine": "torch", "device": device, "why": why}
     return found
 
 
@@ -91,17 +89,15 @@ def measure(model: str, device: str, threads: int | None, path: Path) -> None:
     """Time torch and the others on one frame, and write which is taken and why."""
     from engines.pytorch import pick_device
 
-    if (found := pick_device(device)).type != "cpu":
-        path.write_text(json.dumps({"engine": "torch", "why": f"engine torch on {found}"}))
-        return
+    where = str(pick_device(device))
     style, frame = scene()
-    reference = make_engine("torch", model, "cpu", threads)
+    reference = make_engine("torch", model, where, threads)
     code = reference.encode_style(style)
     wanted = reference(frame, code, 1.0, False)
     times, refused = {"torch": pace_ms(reference, frame, code)}, []
     for kind in installed():
         try:
-            engine = make_engine(kind, model, "cpu", threads)
+            engine = make_engine(kind, model, where, threads)
             code = engine.encode_style(style)
             apart = int(np.abs(engine(frame, code, 1.0, False).astype(int) - wanted).max())
             if apart > CLOSE:
@@ -111,9 +107,11 @@ def measure(model: str, device: str, threads: int | None, path: Path) -> None:
             refused.append(f"{kind}: {(str(error) or type(error).__name__).splitlines()[0]}")
     best = min(times, key=times.__getitem__)
     others = [f"{kind} {ms:.0f}" for kind, ms in times.items() if kind != best]
-    why = f"engine {best}: {times[best]:.0f} ms a frame at {SIDE}x{SIDE}"
+    on = "" if where == "cpu" else f" on {where}"
+    why = f"engine {best}{on}: {times[best]:.0f} ms a frame at {SIDE}x{SIDE}"
     why += f" ({', '.join([*others, *refused])})" if others or refused else ""
-    path.write_text(json.dumps({"engine": best, "why": why, "frame_ms": times[best]}))
+    taken = {"engine": best, "device": where, "why": why, "frame_ms": times[best]}
+    path.write_text(json.dumps(taken))
 
 
 def psnr_db(a: NDArray[Any], b: NDArray[Any]) -> float:

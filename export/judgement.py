@@ -12,7 +12,7 @@ import models
 from engines import Frames
 from engines.runtime import pad
 from evaluation.course import load_vgg
-from evaluation.scene import Scene
+from evaluation.scene import Judge, Scene
 from export.options import Size
 from export.parity import Open, as_torch, scalars, smooth
 from export.pixels import Form
@@ -40,6 +40,11 @@ class Figure:
         return f"{self.name} {self.exported:.4f}, torch {self.torch:.4f}"
 
 
+def sight(vgg: str | None) -> Judge:
+    """What judges, by this VGG-19 or by the encoder that ships. ConfigError: it is none."""
+    return load_vgg(vgg or str(models.weights_file(JUDGE)))
+
+
 def judge(
     model: nn.Module,
     form: Form,
@@ -47,11 +52,10 @@ def judge(
     style: Path,
     frame: tuple[Size, Path],
     clip: list[Frames],
-    vgg: str | None,
+    see: Judge,
 ) -> list[Figure]:
     """Frames of the clip (1,H,W,3), scaled to the size of a frame side, in every style that ships
-    (in made-up ones where none is installed). ConfigError: `vgg` is none."""
-    see = load_vgg(vgg or str(models.weights_file(JUDGE)))
+    (in made-up ones where none is installed), as `see` finds them."""
     (width, height), graph = frame
     encode, paint = opened(style), opened(graph)
     given, numbers = scalars(1.0)

@@ -14,11 +14,12 @@ import torch
 
 import models
 from engines.choice import installed
+from engines.graph import adds
 from engines.precision import lower
 from engines.runtime import LEAST, MULTIPLE, graph, padded
 from export.calibration import bearing, frames_of
 from export.formats import FORMATS, PRECISIONS
-from export.judgement import JUDGE, Figure, judge
+from export.judgement import JUDGE, Figure, judge, sight
 from export.layers import Layer, first_apart, layers
 from export.options import ExportOptions, Size
 from export.parity import Parity, as_torch, compare, probe, smooth
@@ -51,6 +52,7 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
                 raise ConfigError("--pixels nv12: onnx and openvino, or rgb for tensorrt")
             check()
         model = models.load(name)
+        check_model(name, model)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
             parity = fill(Path(folder), name, model, options)
@@ -67,11 +69,25 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
     return target, parity
 
 
+def check_model(name: str, model: torch.nn.Module) -> None:
+    """ValueError says why a model cannot be a graph, and what to do instead."""
+    why = None
+    if models.optimises(name):
+        why = "it paints by optimisation, so there is no graph of it"
+    elif not adds(model.encode_style(torch.rand(1, 3, 64, 64))):
+        why = "its style codes hold whole pictures, so no graph fits every style"
+    if why:
+        raise ValueError(
+            f"{why}: run it here with --engine torch, or export another, such as compact"
+        )
+
+
 def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions) -> list[Parity]:
     """Both graphs and the manifest. A layer of lower precision by which the painting leaves torch's
     is pinned to float32. EngineError: they paint another picture all the same."""
     convert, opened = FORMATS[options.format]
     form = PIXELS[options.pixels]
+    see = sight(options.vgg)
     with tempfile.TemporaryDirectory() as made:
         frame, style, planes = (Path(made) / f"{n}.onnx" for n in ("frame", "style", "planes"))
         for path in (frame, style):
@@ -94,7 +110,7 @@ def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions
             if options.clip and not failed:
                 smallest = min(painters.items(), key=lambda item: item[0][0] * item[0][1])
                 clip = frames_of(options.clip, min(smallest[0]))[::JUDGED_EVERY]
-                figures = judge(model, form, opened, encoder, smallest, clip, options.vgg)
+                figures = judge(model, form, opened, encoder, smallest, clip, see)
                 failed = [figure for figure in figures if not figure.passes()]
             if not failed:
                 break
