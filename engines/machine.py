@@ -57,7 +57,7 @@ def driver() -> str:
 
 def runtimes() -> dict[str, str]:
     """Each kind of engine and the version of its runtime, or that it is not installed."""
-    found, packages = {}, installed()
+    found, packages = {}, {"cuda": "torch", **installed()}
     for kind in HOMES:
         package = packages.get(kind, kind)
         try:
