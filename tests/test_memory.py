@@ -14,8 +14,10 @@ from conftest import ROOT
 from safetensors.torch import save_file
 
 import models
+from engines import Frames
 from engines.choice import psnr_db
 from engines.pytorch import TorchEngine
+from engines.sparing import Sparing
 
 SHORT = """
 import json, resource, sys
@@ -29,9 +31,7 @@ picture = cv2.imread("styles/wave.jpg", cv2.IMREAD_COLOR_RGB)
 code = engine.encode_style(picture)
 frame = cv2.resize(picture[::-1], (width, height), interpolation=cv2.INTER_AREA)
 frames = np.stack([np.roll(frame, 20 * i, 1) for i in range(count)])
-fresh = load_engine("compact", "cpu", 2, "torch")
-own = fresh.encode_style(picture)
-engine(frames[:1, :64, :64], code, 1.0, False), fresh(frames[:1, :64, :64], own, 1.0, False)
+engine(frames[:1, :64, :64], code, 1.0, False)
 had = resource.getrlimit(resource.RLIMIT_AS)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (mib << 20), had[1]))
@@ -41,7 +41,8 @@ except MemoryError as error:
     said = str(error)
 resource.setrlimit(resource.RLIMIT_AS, had)
 if not said:
-    wanted = fresh(frames, own, 1.0, False)
+    fresh = load_engine("compact", "cpu", 2, "torch")
+    wanted = fresh(frames, fresh.encode_style(picture), 1.0, False)
     print(json.dumps([engine.why, psnr_db(painted, wanted)]))
 else:
     print(json.dumps([said, None]))
@@ -65,20 +66,46 @@ def short(kind: str, count: int, height: int, width: int, mib: int) -> tuple[str
 
 @linux
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "mib"), [("torch", 200), ("onnx", 180), ("openvino", 300)])
-def test_a_frame_that_does_not_fit_is_painted_in_tiles(kind: str, mib: int) -> None:
-    said, near_db = short(kind, 1, 256, 3584, mib)
-    assert said.startswith("memory is short: frames of 3584x256 are painted in tiles of")
+@pytest.mark.parametrize("kind", ["torch", "onnx", "openvino"])
+def test_a_frame_that_does_not_fit_is_painted_in_tiles(kind: str) -> None:
+    """How much is too little for the whole and enough for tiles differs by machine and runtime."""
+    for mib in range(600, 0, -20):
+        said, near_db = short(kind, 1, 256, 3584, mib)
+        if said.startswith("memory is short"):
+            break
+    assert said.startswith("memory is short: frames of 3584x256 are painted in tiles of"), mib
     assert said.endswith("px" if kind == "torch" else "px by torch")
     assert near_db > 38
 
 
 @linux
+@pytest.mark.slow
 def test_a_batch_that_does_not_fit_is_halved() -> None:
-    said, near_db = short("torch", 8, 192, 256, 100)
-    assert said.startswith("memory is short: frames of 256x192 are painted")
+    for mib in range(300, 0, -25):
+        said, near_db = short("torch", 8, 192, 256, mib)
+        if said.startswith("memory is short"):
+            break
+    assert said.startswith("memory is short: frames of 256x192 are painted"), mib
     assert said.removesuffix(" at a time")[-2:] in (" 4", " 2", " 1")
     assert near_db > 60
+
+
+def test_what_did_not_fit_once_is_not_tried_again() -> None:
+    tried: list[int] = []
+
+    def paint(frames: Frames) -> Frames:
+        tried.append(len(frames))
+        if len(frames) > 2:
+            raise MemoryError("can't allocate memory")
+        return 255 - frames
+
+    sparing = Sparing(paint, in_tiles=lambda *_: pytest.fail("it fits without tiles"))
+    frames = np.arange(7 * 64 * 64 * 3).astype(np.uint8).reshape(7, 64, 64, 3)
+    assert (sparing(frames) == 255 - frames).all()
+    assert tried == [7, 3, 1, 1, 1, 1, 1, 1, 1]
+    assert sparing.notice == "memory is short: frames of 64x64 are painted 1 at a time"
+    assert (sparing(frames) == 255 - frames).all()
+    assert tried[9:] == [1] * 7
 
 
 @linux
