@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,6 +88,10 @@ PROTOCOLS = {
 }
 """What a URL of each scheme may open, itself included."""
 
+_LOCK = threading.Lock()
+_listeners = 0
+_UNHEARD = logging.NullHandler()
+"""Of what other threads say meanwhile."""
 _MAPPED = (FFmpegError, OSError, IndexError, UnicodeDecodeError, MemoryError, ValueError)
 _REFUSED = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}
 
@@ -320,11 +325,7 @@ def missed(watched: bool) -> Iterator[Callable[[], bool]]:
     if not watched:
         yield lambda: False
         return
-    logging.getLogger("libav").addHandler(logging.NullHandler())  # of what other threads say
-    logging.getLogger("libav").propagate = False
-    av.logging.set_level(av.logging.WARNING)
-    av.logging.set_skip_repeated(False)
-    with av.logging.Capture() as messages:
+    with _listening(), av.logging.Capture() as messages:
 
         def asked() -> bool:
             found = any(text.startswith("RTP: missed") for _, _, text in messages)
@@ -332,6 +333,27 @@ def missed(watched: bool) -> Iterator[Callable[[], bool]]:
             return found
 
         yield asked
+
+
+@contextmanager
+def _listening() -> Iterator[None]:
+    """FFmpeg speaks, as long as anyone here listens: for good, it would wait for Python in places
+    where Python waits for it."""
+    global _listeners
+    with _LOCK:
+        _listeners += 1
+        logging.getLogger("libav").addHandler(_UNHEARD)
+        logging.getLogger("libav").propagate = False
+        av.logging.set_level(av.logging.WARNING)
+        av.logging.set_skip_repeated(False)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _listeners -= 1
+            if not _listeners:
+                av.logging.set_level(None)
+                av.logging.set_skip_repeated(True)
 
 
 def video_of(container: InputContainer, text: str) -> VideoStream:
