@@ -108,7 +108,8 @@ class CudaEngine(TorchEngine):
         if key not in self._recorded:
             while len(self._recorded) >= RECORDINGS:
                 self._recorded.popitem(last=False)
-            self._recorded[key] = Recording(compute, frames, code, strength)
+            with torch.cuda.device(self.device):  # of several, where it is recorded
+                self._recorded[key] = Recording(compute, frames, code, strength)
         self._recorded.move_to_end(key)
         return self._recorded[key]
 
@@ -125,8 +126,9 @@ class Recording:
     def __init__(self, compute: Compute, frames: Tensor, code: Code, strength: Tensor) -> None:
         self._frames, self._strength = frames.clone(), strength.clone()
         self._code = {name: value.clone() for name, value in code.items()}
+        self._given = code
         given = self._frames, self._code, self._strength
-        main = torch.cuda.current_stream()
+        main = torch.cuda.current_stream(frames.device)
         beside = stream(frames.device)
         beside.wait_stream(main)
         with torch.cuda.stream(beside):  # libraries make themselves ready, which cannot be recorded
@@ -141,7 +143,9 @@ class Recording:
         """What `compute` gives for these, on the current stream."""
         self._frames.copy_(frames)
         self._strength.copy_(strength)
-        for name, value in code.items():
-            self._code[name].copy_(value)
+        if code is not self._given:
+            self._given = code
+            for name, value in code.items():
+                self._code[name].copy_(value)
         self._graph.replay()
         return self._painted.clone()

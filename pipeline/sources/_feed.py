@@ -149,15 +149,15 @@ class Feed:
         listens: bool = False,
         noisy: bool = False,
         sounds: bool = False,
-        binds: bool = False,
+        exclusive: bool = False,
     ) -> None:
         """`attempts`: failures to connect in a row after which the source is lost; None: never.
         `fetched`: pictures come many at a time, when they are asked for, and are shown each at
         its time. `listens`: the sender calls. `noisy`: no two pictures are the same to the bit
-        while the source sees anything. `binds`: it cannot be opened again while a connection that
-        hangs is not over."""
+        while the source sees anything. `exclusive`: it cannot be opened again while a connection
+        that hangs is not over."""
         self._text, self._connect, self._attempts = text, connect, attempts
-        self._waits_out = binds or fetched
+        self._waits_out = exclusive or fetched
         self._fetched, self._listens, self._sounds = fetched, listens, sounds
         self._noisy = noisy
         self._heard: deque[Piece] = deque(maxlen=MOST_PIECES)
@@ -264,7 +264,8 @@ class Feed:
                     if not self._put(picture, link, lost_s if fresh else None):
                         return
                     until_s, fresh = self.sign_s + between_s, False
-                    self.gives = self.gives or pulse.after(picture, self.sign_s)
+                    gives = pulse.after(picture, self.sign_s)
+                    self.gives = self.gives or gives
                     if not self._waits_out:
                         link.patience_s = pulse.patience_s
                 elif self.sign_s > until_s:

@@ -37,15 +37,20 @@ class LiveSource:
         fetched: bool = False,
         listens: bool = False,
         noisy: bool = False,
-        binds: bool = False,
+        exclusive: bool = False,
     ) -> None:
         """Looks at the source unless `options.known` says what it is. Raises what is wrong with
         it; with `options.wait` only once `options.attempts` are over. `fetched`, `listens`,
-        `noisy`, `binds`: see Feed."""
+        `noisy`, `exclusive`: see Feed."""
         self.notices: list[str] = []
         self.damage: str | None = None
         self._text, self._options, self._connect = text, options, connect
-        self._fetched, self._listens, self._noisy, self._binds = fetched, listens, noisy, binds
+        self._fetched, self._listens, self._noisy, self._exclusive = (
+            fetched,
+            listens,
+            noisy,
+            exclusive,
+        )
         self._feed: Feed | None = None
         self._clock, self._sound_clock = LiveClock(TIME_BASE), LiveClock(TIME_BASE)
         self._jumps = 0
@@ -80,7 +85,7 @@ class LiveSource:
                 fetched=self._fetched,
                 listens=self._listens,
                 noisy=self._noisy,
-                binds=self._binds,
+                exclusive=self._exclusive,
                 sounds=self.info.sounds,
             )
         index, epoch = start, 0

@@ -34,7 +34,7 @@ def create(text: str, options: SourceOptions) -> Source:
             f"{shown(text)} is a playlist, which may lead to any other address: "
             f"write hls+{scheme}://... to follow it"
         )
-    own = {"fetched": scheme.startswith("hls+"), "binds": binds(text)}
+    own = {"fetched": scheme.startswith("hls+"), "exclusive": binds(text)}
     source = LiveSource(text, options, partial(connect, text), **own)
     if source.has_end and scheme.removeprefix("hls+") in ("http", "https"):
         return FileSource(text, options)

@@ -21,7 +21,7 @@ def create(text: str, options: SourceOptions) -> Source:
         raise SourceInvalid(f"{shown(text)}: {why}")
     if not text.isprintable() or "://" not in text:
         raise SourceInvalid(f"{shown(text)}: write it like srt://host:9000?passphrase=...")
-    own = {"listens": srt.listens(text), "binds": True}
+    own = {"listens": srt.listens(text), "exclusive": True}
     return LiveSource(text, options, partial(connect, text), **own)
 
 

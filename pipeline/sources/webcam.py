@@ -37,7 +37,7 @@ BY_ID = Path("/dev/v4l/by-id")
 def create(text: str, options: SourceOptions) -> Source:
     """The camera `text`. SourceMissing names those that there are."""
     camera = Camera(text, options.size or SIDE_PX)
-    return LiveSource(text, options, camera.connect, noisy=True, binds=True)
+    return LiveSource(text, options, camera.connect, noisy=True, exclusive=True)
 
 
 class Camera:
