@@ -63,7 +63,7 @@ def asked(arguments: list[str]) -> dict[str, Any]:
         nargs="?",
         default=argparse.SUPPRESS,
         help="video file, folder of films, folder or pattern of pictures, rtsp:// "
-        "rtmp:// srt:// http:// hls+http:// udp:// tcp://, webcam:0, or test:",
+        "(rtspu:// by UDP) rtmp:// srt:// http:// hls+http:// udp:// tcp://, webcam:0, or test:",
     )
     parser.add_argument(
         "-o", dest="output", action="append", default=argparse.SUPPRESS, help=argparse.SUPPRESS

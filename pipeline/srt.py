@@ -12,6 +12,8 @@ from functools import cache
 from typing import IO
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from pipeline.patience import Patience
+
 ENDING_S, LEAVING_S = 5.0, 1.0
 CALLED_S = 15.0
 """A listener waits so long for a caller at a time."""
@@ -40,19 +42,21 @@ def lacks() -> str:
 class Pipe:
     """The stream as it comes, for PyAV; TimeoutError when nothing does."""
 
-    def __init__(self, file: IO[bytes], silent_s: float, first_s: float) -> None:
-        """`first_s`: how long the first byte may take, in place of `silent_s`."""
-        self._file, self._silent_s, self._limit_s = file, silent_s, first_s
+    def __init__(self, file: IO[bytes], first_s: float, patience: Patience) -> None:
+        """`first_s`: how long the first byte may take."""
+        self._file, self._patience = file, patience
+        self._first_s: float | None = first_s
         self._ended = False
 
     def read(self, most: int) -> bytes:
         """At least one byte; none at the end."""
         if self._ended:
             return b""
-        if not select.select([self._file], [], [], self._limit_s)[0]:
+        limit_s = self._first_s or self._patience.seconds
+        if not select.select([self._file], [], [], limit_s)[0]:
             self._ended = True  # PyAV prints a second error, when FFmpeg asks once more
             raise TimeoutError
-        self._limit_s = self._silent_s
+        self._first_s = None
         return os.read(self._file.fileno(), most)
 
 
@@ -62,7 +66,7 @@ def listens(text: str) -> bool:
 
 
 @contextmanager
-def receiving(text: str, first_s: float, silent_s: float) -> Iterator[Pipe]:
+def receiving(text: str, first_s: float, patience: Patience) -> Iterator[Pipe]:
     """What comes from the address, as MPEG-TS; a caller is waited for longer than `first_s`."""
     script = "ffconcat version 1.0\nfile '" + text.replace("'", r"'\''") + "'\n"
     opened = ("-protocol_whitelist", "pipe,srt,udp", "-f", "concat", "-safe", "0", "-i", "pipe:0")
@@ -75,7 +79,7 @@ def receiving(text: str, first_s: float, silent_s: float) -> Iterator[Pipe]:
     try:
         child.stdin.write(script.encode())
         child.stdin.close()
-        yield Pipe(child.stdout, silent_s, CALLED_S if listens(text) else first_s)
+        yield Pipe(child.stdout, CALLED_S if listens(text) else first_s, patience)
     finally:
         child.stdout.close()
         child.terminate()  # so that it tells the other side, which else notices after seconds

@@ -138,9 +138,11 @@ def silent() -> Iterator[int]:
 
 
 @contextmanager
-def transport_stream(scheme: str, loss: float = 0.0, data: bytes | None = None) -> Iterator[int]:
-    """MPEG-TS, `data` every four seconds, to everyone who calls by tcp, or to a port by udp, where
-    this share of the packets gets lost."""
+def transport_stream(
+    scheme: str, loss: float = 0.0, data: bytes | None = None, port: int = 0
+) -> Iterator[int]:
+    """MPEG-TS, `data` every four seconds, to everyone who calls by tcp, or to a free port, or to
+    `port`, by udp, where this share of the packets gets lost."""
     kind = socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM
     ended = threading.Event()
     data = data or encoded()
@@ -169,8 +171,9 @@ def transport_stream(scheme: str, loss: float = 0.0, data: bytes | None = None) 
             threading.Thread(target=send, args=(caller,), daemon=True).start()
 
     with socket.socket(socket.AF_INET, kind) as own:
-        own.bind(("127.0.0.1", 0))
-        port = own.getsockname()[1]
+        if not port:
+            own.bind(("127.0.0.1", 0))
+            port = own.getsockname()[1]
         if scheme == "tcp":
             own.listen()
             threading.Thread(target=serve, args=(own,), daemon=True).start()

@@ -4,12 +4,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ import av
 import cv2
 import live
 import pytest
+from av.container import InputContainer
 from conftest import ROOT, Run
 from media import picture, video
 from test_kills import children
@@ -29,6 +31,7 @@ from pipeline.errors import (
     HostUnknown,
     SourceError,
     SourceForbidden,
+    SourceInvalid,
     SourceLost,
     SourceMissing,
     SourceRefused,
@@ -219,6 +222,53 @@ def test_transport_streams(scheme: str) -> None:
     assert len({number(f) for f in frames}) > 5
 
 
+def test_a_port_that_falls_silent_is_listened_at_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.sources._feed.PATIENCE_S", (0.3, 10.0))
+    with live.transport_stream("udp") as port:
+        source = open_source(f"udp://127.0.0.1:{port}")
+        frames = source.frames()
+        some(source, 10)
+    with source:
+        while [thread.name for thread in threading.enumerate()].count("link") < 2:
+            next(frames)
+        with live.transport_stream("udp", port=port):
+            assert next(frame for frame in frames if frame and frame.epoch).epoch == 1
+
+
+def test_a_port_that_another_program_has_is_refused() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        with pytest.raises(SourceInvalid, match="another program listens at this port"):
+            open_source(f"udp://127.0.0.1:{other.getsockname()[1]}")
+
+
+def test_what_hangs_while_it_opens_has_a_limit(
+    camera: live.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, ended, where = [0], threading.Event(), url(camera)
+
+    @contextmanager
+    def connect() -> Iterator[InputContainer]:
+        calls[0] += 1
+        if calls[0] in hangs:
+            ended.wait()
+        with open_media(where) as container:
+            yield container
+
+    hangs = {1}
+    monkeypatch.setattr("pipeline.sources._live.OPENING_S", 0.2)
+    with pytest.raises(SourceSilent, match="sends nothing in time"):
+        LiveSource(where, SourceOptions(), connect)
+    hangs = {2, 4}
+    monkeypatch.setattr("pipeline.sources._live.OPENING_S", 15.0)
+    monkeypatch.setattr("pipeline.sources._feed.OPENING_S", 0.5)
+    calls[0] = 2
+    with LiveSource(where, SourceOptions(), connect) as source:
+        assert next(frame for frame in source.frames() if frame).epoch == 0
+    assert calls[0] == 5
+    ended.set()
+
+
 def test_hdr_is_mapped_and_said(tmp_path: Path) -> None:
     hlg = color.ColorTags("bt2020nc", "tv", "bt2020", "arib-std-b67")
     data = video(tmp_path / "hlg.ts", frames=100, tags=hlg).read_bytes()
@@ -329,7 +379,7 @@ def test_a_camera_is_found_again_under_another_number_by_a_fresh_process(
     first, second, lasting = (tmp_path / name for name in ("video0", "video1", "by-id/usb-cam"))
     lasting.parent.mkdir()
     monkeypatch.setattr(webcam, "BY_ID", lasting.parent)
-    monkeypatch.setattr(webcam, "SILENT_S", 1.0)
+    monkeypatch.setattr("pipeline.sources._feed.PATIENCE_S", (1.0, 10.0))
     monkeypatch.setattr(webcam, "SYSTEM", "mjpeg")  # of Video4Linux2, which needs a camera
     with pytest.raises(SourceMissing, match=r"no camera .*video0; found: "):
         open_source(f"webcam:{first}")

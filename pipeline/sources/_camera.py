@@ -19,6 +19,7 @@ import av
 from pipeline import errors
 from pipeline.errors import SourceError, SourceLost, SourceSilent
 from pipeline.opening import mapped, open_camera, shown, video_of
+from pipeline.patience import Patience
 from pipeline.srt import Pipe
 
 OPENING_S = 15.0
@@ -27,7 +28,7 @@ FORM = "nut"
 
 
 @contextmanager
-def held(about: dict[str, Any], silent_s: float) -> Iterator[Pipe]:
+def held(about: dict[str, Any], patience: Patience) -> Iterator[Pipe]:
     """What the camera sends; `about`: what `main` is told. SourceError: what is wrong with it."""
     command = [sys.executable, "-m", "pipeline.sources._camera"]
     child = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -35,7 +36,7 @@ def held(about: dict[str, Any], silent_s: float) -> Iterator[Pipe]:
     assert child.stdout
     try:
         child.stdin.write(json.dumps(about).encode() + b"\n")
-        pipe = Pipe(child.stdout, silent_s, OPENING_S)
+        pipe = Pipe(child.stdout, OPENING_S, patience)
         answer = _line(pipe, shown(about["text"]))
         if answer != "connected":
             name, _, said = answer.partition(" ")

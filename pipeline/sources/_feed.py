@@ -27,10 +27,12 @@ from av.video.stream import VideoStream
 
 from pipeline.errors import SourceError, SourceLost
 from pipeline.opening import mapped, missed, scheme_of, shown, sound_of, video_of
+from pipeline.patience import Patience
 from pipeline.sources._ear import Ear, Piece
 
 CONNECT_S = 5.0
 FIRST_FRAME_S = 10.0
+OPENING_S = CONNECT_S + FIRST_FRAME_S
 SILENT_S = 10.0
 """What FFmpeg may wait for the next packet before it gives a connection up."""
 PATIENCE_S, INTERVALS = (2.0, 10.0), 10
@@ -107,7 +109,7 @@ class Pulse:
 
     def __init__(self, form: str) -> None:
         self._form, self._count, self._first_s = form, 0, 0.0
-        self.patience_s = PATIENCE_S[1]
+        self.patience_s = FIRST_FRAME_S
         """How long the next packet may take."""
 
     def after(self, picture: VideoFrame, now_s: float) -> str:
@@ -130,7 +132,7 @@ class Link:
     def __init__(self) -> None:
         self.ended = threading.Event()
         self.error: SourceError | None = None
-        self.patience_s = math.inf
+        self.patience = Patience(OPENING_S)
         """How long it may be silent before it is left."""
         self.left = False
         """Nobody wants what it still reads: it ends as soon as FFmpeg comes back."""
@@ -149,15 +151,15 @@ class Feed:
         listens: bool = False,
         noisy: bool = False,
         sounds: bool = False,
-        exclusive: bool = False,
+        patience: Patience | None = None,
     ) -> None:
         """`attempts`: failures to connect in a row after which the source is lost; None: never.
         `fetched`: pictures come many at a time, when they are asked for, and are shown each at
         its time. `listens`: the sender calls. `noisy`: no two pictures are the same to the bit
-        while the source sees anything. `exclusive`: it cannot be opened again while a connection
-        that hangs is not over."""
+        while the source sees anything. `patience`: of one that ends itself after so long, and
+        cannot be opened again before."""
         self._text, self._connect, self._attempts = text, connect, attempts
-        self._waits_out = exclusive or fetched
+        self._own = patience
         self._fetched, self._listens, self._sounds = fetched, listens, sounds
         self._noisy = noisy
         self._heard: deque[Piece] = deque(maxlen=MOST_PIECES)
@@ -219,13 +221,15 @@ class Feed:
         """One connection to its end, which is always an error, or until it is left: one that sends
         nothing may hold FFmpeg for longer than the source can be waited for."""
         link = Link()
+        if self._own or self._fetched:
+            link.patience.seconds = math.inf
         self.sign_s = time.monotonic()
         threading.Thread(target=self._read, args=(link, lost_s), daemon=True, name="link").start()
         while not link.ended.wait(WATCH_S):
             if self._closed.is_set():
                 link.ended.wait(LEAVING_S)
                 return
-            if time.monotonic() - self.sign_s > link.patience_s:
+            if time.monotonic() - self.sign_s > link.patience.seconds:
                 with self._changed:
                     link.left = True
                 raise SourceLost(f"{shown(self._text)} sends nothing")
@@ -250,6 +254,9 @@ class Feed:
                 raise SourceLost(f"{shown(self._text)} has ended")  # what is left was shown before
             stream = video_of(container, self._text)
             pulse, still = Pulse(stream.name or "video"), Still() if self._noisy else None
+            patience = self._own or link.patience
+            if not self._fetched:
+                patience.seconds = pulse.patience_s
             for picture in self._pictures(container, stream):
                 if self._closed.is_set() or link.left:
                     return
@@ -266,8 +273,8 @@ class Feed:
                     until_s, fresh = self.sign_s + between_s, False
                     gives = pulse.after(picture, self.sign_s)
                     self.gives = self.gives or gives
-                    if not self._waits_out:
-                        link.patience_s = pulse.patience_s
+                    if not self._fetched:
+                        patience.seconds = pulse.patience_s
                 elif self.sign_s > until_s:
                     what = "sends no picture"
                     break

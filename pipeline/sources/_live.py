@@ -1,8 +1,10 @@
 """What live sources share: the newest picture wins, and its time is the output's own."""
 
 import os
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from fractions import Fraction
 from types import TracebackType
 from typing import Self
@@ -10,13 +12,14 @@ from typing import Self
 from av.video.frame import VideoFrame
 
 from pipeline.color import tags_of, to_rgb, tone_notices
-from pipeline.errors import SourceError, SourceLost
+from pipeline.errors import SourceError, SourceLost, SourceSilent
 from pipeline.frame import Frame, Heard, StreamInfo
 from pipeline.limits import believed
 from pipeline.opening import check_size, mapped, shown, sound_of, video_of
+from pipeline.patience import Patience
 from pipeline.sources import SourceOptions, scaled
 from pipeline.sources._ear import Piece
-from pipeline.sources._feed import FIRST_FRAME_S, SILENT_S, Connect, Feed, rest_s
+from pipeline.sources._feed import FIRST_FRAME_S, OPENING_S, SILENT_S, Connect, Feed, rest_s
 from pipeline.timing import LiveClock
 
 POLL_S = 0.25
@@ -37,20 +40,16 @@ class LiveSource:
         fetched: bool = False,
         listens: bool = False,
         noisy: bool = False,
-        exclusive: bool = False,
+        patience: Patience | None = None,
     ) -> None:
         """Looks at the source unless `options.known` says what it is. Raises what is wrong with
         it; with `options.wait` only once `options.attempts` are over. `fetched`, `listens`,
-        `noisy`, `exclusive`: see Feed."""
+        `noisy`, `patience`: see Feed."""
         self.notices: list[str] = []
         self.damage: str | None = None
         self._text, self._options, self._connect = text, options, connect
-        self._fetched, self._listens, self._noisy, self._exclusive = (
-            fetched,
-            listens,
-            noisy,
-            exclusive,
-        )
+        self._fetched, self._listens, self._noisy = fetched, listens, noisy
+        self._patience = patience
         self._feed: Feed | None = None
         self._clock, self._sound_clock = LiveClock(TIME_BASE), LiveClock(TIME_BASE)
         self._jumps = 0
@@ -85,7 +84,7 @@ class LiveSource:
                 fetched=self._fetched,
                 listens=self._listens,
                 noisy=self._noisy,
-                exclusive=self._exclusive,
+                patience=self._patience,
                 sounds=self.info.sounds,
             )
         index, epoch = start, 0
@@ -122,7 +121,7 @@ class LiveSource:
         failures = 0
         while True:
             try:
-                return self._look()
+                return self._looked()
             except SourceError as error:
                 failures += 1
                 bound = self._options.attempts
@@ -131,8 +130,24 @@ class LiveSource:
                 self.notices = [f"waited for the source: {error}"]
                 time.sleep(rest_s(failures, self._listens))
 
+    def _looked(self) -> StreamInfo:
+        """What the first picture tells. In a thread of its own, for a call to FFmpeg may hang."""
+        found: Future[StreamInfo] = Future()
+
+        def look() -> None:
+            try:
+                found.set_result(self._look())
+            except Exception as error:  # noqa: BLE001  it is raised where it is waited for
+                found.set_exception(error)
+
+        threading.Thread(target=look, daemon=True, name="look").start()
+        bounded = self._patience is None and not self._fetched
+        try:
+            return found.result(OPENING_S if bounded else None)
+        except TimeoutError:
+            raise SourceSilent(f"{shown(self._text)} sends nothing in time") from None
+
     def _look(self) -> StreamInfo:
-        """What the first picture tells."""
         until_s = time.monotonic() + FIRST_FRAME_S
         with self._connect() as container, mapped(self._text):
             stream = video_of(container, self._text)

@@ -1,6 +1,10 @@
 """Network streams: rtsp, rtmp, http, udp, tcp, playlists. Films over http are read as files."""
 
+import errno
+import re
+import socket
 from functools import partial
+from urllib.parse import urlsplit
 
 from av.container import InputContainer
 
@@ -15,13 +19,11 @@ MICRO = 1_000_000
 EVERY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "500000"}
 """Nothing is collected before the first picture. Damaged packets come too: what is damaged is told
 by them, and a decoder hides what is missing."""
-BOUND_S = 5.0
-"""SILENT_S of those that wait at a port of this machine, which a connection that hangs holds."""
 OF_SCHEME = {
     "rtsp": {"rtsp_transport": "tcp"},  # UDP loses packets
     "rtsps": {"rtsp_transport": "tcp"},
     "rtspu": {"rtsp_transport": "udp", "max_delay": "100000"},  # us, that one out of turn may take
-    "udp": {"overrun_nonfatal": "1"},
+    "udp": {"overrun_nonfatal": "1", "reuse": "1"},  # also while one that hangs has the port
     "tcp": {},
 }
 
@@ -34,8 +36,10 @@ def create(text: str, options: SourceOptions) -> Source:
             f"{shown(text)} is a playlist, which may lead to any other address: "
             f"write hls+{scheme}://... to follow it"
         )
-    own = {"fetched": scheme.startswith("hls+"), "exclusive": binds(text)}
-    source = LiveSource(text, options, partial(connect, text), **own)
+    if scheme == "udp":
+        check_port(text)
+    link, fetched = partial(connect, text), scheme.startswith("hls+")
+    source = LiveSource(text, options, link, fetched=fetched, listens=binds(text))
     if source.has_end and scheme.removeprefix("hls+") in ("http", "https"):
         return FileSource(text, options)
     return source
@@ -46,10 +50,25 @@ def binds(text: str) -> bool:
     return scheme_of(text) == "udp" or "listen" in text.partition("?")[2]
 
 
+def check_port(text: str) -> None:
+    """SourceInvalid: another program has it, and one of the two would get nothing. Many may hear
+    one group."""
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname or "", url.port or 0
+        if re.match(r"2(2[4-9]|3\d)\.|ff", host):
+            return
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+            own.bind(("", port))
+    except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            raise SourceInvalid(f"{shown(text)}: another program listens at this port") from None
+
+
 def connect(text: str) -> InputContainer:
     """Open it for live reading. Raises SourceInvalid or SourceLost."""
-    scheme, limit_s = scheme_of(text), BOUND_S if binds(text) else SILENT_S
+    scheme = scheme_of(text)
     own = dict(OF_SCHEME.get(scheme, {}))
     if scheme in OF_SCHEME:  # it ends a read that gets nothing, which av's own limit does late
-        own["timeout"] = str(round(limit_s * MICRO))
-    return open_media(text, None, EVERY | own, (CONNECT_S, limit_s))
+        own["timeout"] = str(round(SILENT_S * MICRO))
+    return open_media(text, None, EVERY | own, (CONNECT_S, SILENT_S))

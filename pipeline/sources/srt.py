@@ -9,8 +9,9 @@ from av.container import InputContainer
 from pipeline import srt
 from pipeline.errors import SourceInvalid, SourceLost, SourceSilent
 from pipeline.opening import open_pipe, shown, unknown_host
+from pipeline.patience import Patience
 from pipeline.sources import Source, SourceOptions
-from pipeline.sources._feed import FIRST_FRAME_S, PATIENCE_S
+from pipeline.sources._feed import FIRST_FRAME_S
 from pipeline.sources._live import LiveSource
 from pipeline.sources.live import EVERY
 
@@ -21,14 +22,15 @@ def create(text: str, options: SourceOptions) -> Source:
         raise SourceInvalid(f"{shown(text)}: {why}")
     if not text.isprintable() or "://" not in text:
         raise SourceInvalid(f"{shown(text)}: write it like srt://host:9000?passphrase=...")
-    own = {"listens": srt.listens(text), "exclusive": True}
-    return LiveSource(text, options, partial(connect, text), **own)
+    patience = Patience(FIRST_FRAME_S)
+    link = partial(connect, text, patience)
+    return LiveSource(text, options, link, listens=srt.listens(text), patience=patience)
 
 
 @contextmanager
-def connect(text: str) -> Iterator[InputContainer]:
+def connect(text: str, patience: Patience) -> Iterator[InputContainer]:
     """Open it for live reading. Its ffmpeg does not say why it fails."""
-    with srt.receiving(text, FIRST_FRAME_S, PATIENCE_S[0]) as pipe:
+    with srt.receiving(text, FIRST_FRAME_S, patience) as pipe:
         try:
             container = open_pipe(pipe, text, EVERY)
         except SourceSilent:

@@ -16,9 +16,10 @@ from av.container import InputContainer
 from pipeline.cameras import cameras, modes
 from pipeline.errors import SourceInvalid, SourceMissing
 from pipeline.opening import camera_log, open_camera, open_pipe
+from pipeline.patience import Patience
 from pipeline.sources import Source, SourceOptions
 from pipeline.sources._camera import FORM, held
-from pipeline.sources._feed import PATIENCE_S
+from pipeline.sources._feed import FIRST_FRAME_S
 from pipeline.sources._live import LiveSource
 from pipeline.sources.live import EVERY
 
@@ -27,7 +28,6 @@ FORMS = ("mjpeg", "h264", "yuyv422", "nv12", "yuv420p")
 SIDE_PX = 720
 """The short side that is wanted where nobody says one."""
 RATE = 30
-SILENT_S = PATIENCE_S[0]
 SYSTEM = {"darwin": "avfoundation", "win32": "dshow"}.get(sys.platform, "v4l2")
 NAMED = {"avfoundation": "", "dshow": "video="}
 """Systems whose cameras have names, not paths, and what FFmpeg wants before such a name."""
@@ -37,7 +37,7 @@ BY_ID = Path("/dev/v4l/by-id")
 def create(text: str, options: SourceOptions) -> Source:
     """The camera `text`. SourceMissing names those that there are."""
     camera = Camera(text, options.size or SIDE_PX)
-    return LiveSource(text, options, camera.connect, noisy=True, exclusive=True)
+    return LiveSource(text, options, camera.connect, noisy=True, patience=camera.patience)
 
 
 class Camera:
@@ -45,6 +45,7 @@ class Camera:
 
     def __init__(self, text: str, side: int) -> None:
         self._text, self._side = text, side
+        self.patience = Patience(FIRST_FRAME_S)
         self._name = text.partition(":")[2] or "0"
         which, _, self._form = self._name.partition(",format=")
         self._path = f"/dev/video{which}" if which.isdigit() else which
@@ -58,7 +59,7 @@ class Camera:
             return
         about = {"text": self._text, "device": self._device(), "system": SYSTEM}
         with (
-            held(about | {"side": self._side, "form": self._form}, SILENT_S) as pipe,
+            held(about | {"side": self._side, "form": self._form}, self.patience) as pipe,
             open_pipe(pipe, self._text, EVERY, FORM) as container,
         ):
             yield container
