@@ -12,11 +12,10 @@ from evaluation.material import matched, read_folder, spaced
 from evaluation.measure import Sheet, Take, judge_clip, judge_scene
 from evaluation.options import EvaluationOptions
 from evaluation.page import Findings
-from evaluation.painters import UNTOUCHED, Painter, load_painters, untouched
+from evaluation.painters import UNTOUCHED, KeyFramePainter, Painter, load_painters, untouched
 from evaluation.progress import Progress
 from evaluation.quality import VggJudge
 from evaluation.scene import Judge, Scene
-from models import optimises
 from pipeline.errors import ConfigError
 from training.loss_network import load_loss_network
 
@@ -32,8 +31,6 @@ def run(options: EvaluationOptions) -> Findings:
     styles = read_folder(Path(options.style or ""), options.side, options.pairs)
     painters: dict[str, Painter] = dict(load_painters(options.model, styles))
     models = list(painters)
-    # A film is painted by key frames then, which says nothing of the model: pictures alone.
-    slow = {label for label, name in zip(models, options.model, strict=True) if optimises(name)}
     judges: list[Judge] = [vgg]
     plan: list[Order] = []
     if options.output:
@@ -48,11 +45,11 @@ def run(options: EvaluationOptions) -> Findings:
     ]
     if not scenes:
         raise ConfigError("every photograph would be painted in itself: give other styles")
-    movers = {name: paint for name, paint in painters.items() if name not in slow}
     clips = sum(len(order.styles) for order in plan)
-    tick = Progress(len(painters) * len(scenes) + len(movers) * clips)
+    tick = Progress(len(painters) * (len(scenes) + clips))
     sheets, measured = judge_scenes(scenes, painters, judges, tick)
-    takes, more = judge_clips(plan, movers, tick)
+    takes, more = judge_clips(plan, painters, tick)
+    by_keys = ", ".join(n for n, paint in painters.items() if isinstance(paint, KeyFramePainter))
     like = lpips is not None and lpips.figure == "lpips_like"
     return Findings(
         models,
@@ -60,7 +57,7 @@ def run(options: EvaluationOptions) -> Findings:
         measured + more,
         sheets,
         takes,
-        setting(options, scenes, plan, vgg, lpips),
+        setting(options, scenes, plan, vgg, lpips) | {"painted by key frames": by_keys or "none"},
     )
 
 

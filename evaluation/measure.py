@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from evaluation.figures import Measurement
@@ -59,7 +58,7 @@ def judge_clip(
     link = middle([each for each in clip.links if each.late - each.early == RANGES["short"]])
     take, found = Take(clip.name, style, link, {}, {}, {}), []
     for name, paint in painters.items():
-        painted = paint_clip(clip, style, paint)
+        painted = paint(clip.frames, style)
         steps = take.steps[name] = warping_errors(painted, clip.links)
         take.late[name] = painted[link.late]
         take.warped[name] = warp(painted[link.early], link)
@@ -78,11 +77,6 @@ def errors(kind: str, steps: list[Step]) -> Iterator[tuple[str, float]]:
         if error is not None:
             yield f"{kind}_{reach}", error
     yield f"{kind}_seen", sum(step.seen for step in steps) / len(steps)
-
-
-def paint_clip(clip: Clip, style: str, paint: Painter) -> Tensor:
-    """The clip's frames painted one at a time, as a stream would."""
-    return torch.cat([paint(frame[None], style) for frame in clip.frames])
 
 
 def middle(links: list[Link]) -> Link:

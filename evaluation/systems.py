@@ -20,6 +20,7 @@ SETTING = (
     "paintings",
     "motion of exact flow",
     "still pictures under noise",
+    "painted by key frames",
     "short side, frames, seed",
 )
 """What of an evaluation's setting is told: not where files lie on this machine."""

@@ -6,7 +6,7 @@ and the key after it, from each where its flow can be trusted, the nearer one mo
 saw is the frame itself with the colours that were painted around it. No key is blended over a cut.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -47,6 +47,10 @@ class Film:
     options: SourceOptions
     cues: tuple[Cue, ...] = ()
 
+    def frames(self) -> Iterator[Frame]:
+        """All of them, decoded in a child process."""
+        return streamed(shown(self.source), frames_of, self.source, self.options)
+
 
 @dataclass(slots=True)
 class Way:
@@ -78,9 +82,12 @@ class Stretch:
 class KeyFrames:
     """Paints the frames of a film, best in order."""
 
-    def __init__(self, film: Film, paint_key: PaintKey) -> None:
-        """`paint_key(time_s, pixels)` paints one frame as a key."""
-        self._film, self._paint_key = film, paint_key
+    def __init__(
+        self, film: Callable[[], Iterator[Frame]], cues: Sequence[Cue], paint_key: PaintKey
+    ) -> None:
+        """`film()` gives its frames from the first; `paint_key(time_s, pixels)` paints one as a
+        key. `cues`: the keys that the user chose; none: they are found."""
+        self._film, self._cues, self._paint_key = film, cues, paint_key
         self._stretch: Stretch | None = None
         self._ahead: Iterator[Frame] = iter(())
         self._key: Frame | None = None
@@ -95,8 +102,7 @@ class KeyFrames:
         return rendered(self._stretch, index, pixels)
 
     def _begin(self) -> None:
-        film = self._film
-        self._ahead = streamed(shown(film.source), frames_of, film.source, film.options)
+        self._ahead = self._film()
         self._key = next(self._ahead)
         self._stretch = self._key_painted = None
 
@@ -141,11 +147,11 @@ class KeyFrames:
         return stretch
 
     def _is_key(self, before: Frame, frame: Frame, way: Way) -> bool:
-        if not self._film.cues:
+        if not self._cues:
             return bool(way.seen.mean() < COVERED)
         return any(
             cue == frame.index if isinstance(cue, int) else before.time_s < cue <= frame.time_s
-            for cue in self._film.cues
+            for cue in self._cues
         )
 
 

@@ -28,7 +28,7 @@ class Stylizer(stylizer.Stylizer):
     def __init__(self, pool: PoolHandle, look: Look) -> None:
         super().__init__(pool, look)
         assert look.film is not None
-        self._key_frames = KeyFrames(look.film, self._paint_key)
+        self._key_frames = KeyFrames(look.film.frames, look.film.cues, self._paint_key)
         self._under_way: tuple[int, float, Painting] | None = None
 
     def open(self) -> Work:

@@ -42,7 +42,7 @@ class Tinted:
 
     def __init__(self, source: str, *cues: float) -> None:
         self.keys: list[float] = []
-        self.film = KeyFrames(Film(source, SourceOptions(), cues), self.paint)
+        self.film = KeyFrames(Film(source, SourceOptions()).frames, cues, self.paint)
         with open_source(source) as opened:
             self.frames = [f.pixels.copy() for f in opened.frames()]
 
