@@ -33,7 +33,7 @@ from training.command import command
 from training.data import Pictures, read
 from training.loop import schedule
 from training.loss_network import CONVS, load_loss_network
-from training.losses import covariance_loss, nearest_loss, pyramid_loss, statistics_loss
+from training.losses import covariance_loss, grid_loss, nearest_loss, pyramid_loss, statistics_loss
 from training.options import SHALLOW_TO_DEEP, DistilOptions, RunOptions, TrainingOptions
 from training.precision import dtype
 from training.similarity import similarity_loss
@@ -155,12 +155,12 @@ def test_a_killed_run_ends_with_the_weights_of_a_calm_one(material: Path, tmp_pa
         }),
         ("train_ours", ["--model", "dynast", "--side", 64], {
             *("content", "style", "covariance", "nearest", "local"),
-            *("identity", "consistency", "alive", "range"),
+            *("identity", "consistency", "alive", "range", "grid"),
         }),
         # Where no 3x3 filter learns, none can be woken.
         ("train_ours", ["--frozen", "encoder", "decoder"], {
             *("content", "style", "covariance", "nearest", "local"),
-            *("identity", "consistency", "range"),
+            *("identity", "consistency", "range", "grid"),
         }),
     ],
 )  # fmt: skip
@@ -439,6 +439,16 @@ def test_damaged_files_get_one_line(
     assert message in said.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("dy", "dx", "found"), [(1, 1, 1), (1, 0, 1), (0, 1, 1), (2, 2, 0), (4, 0, 0), (0, 0, 0)]
+)
+def test_only_what_changes_with_every_pixel_is_a_grid(dy: int, dx: int, found: float) -> None:
+    y, x = torch.meshgrid(torch.arange(48), torch.arange(60), indexing="ij")
+    down = (y // dy if dy else 0 * y) + (x // dx if dx else 0)
+    picture = (0.4 + 0.2 * (down % 2)).expand(1, 3, -1, -1)
+    assert grid_loss(picture).item() == pytest.approx(0.01 * found, abs=1e-4)
+
+
 def test_without_terms_on_features_there_is_no_loss_network(
     material: Path, tmp_path: Path, train: Train
 ) -> None:
@@ -447,7 +457,7 @@ def test_without_terms_on_features_there_is_no_loss_network(
     given = compact(material, tmp_path / "out", 1, "--vgg", "no such file", *without)
     code, said = train(*given)
     assert code == 0, said
-    assert terms(said).keys() == {"identity", "alive", "consistency", "range"}
+    assert terms(said).keys() == {"identity", "alive", "consistency", "range", "grid"}
 
 
 # -- data --------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from torch.nn import functional as F
 from models.pyramid import split
 
 EPS = 1e-5
+GRID_PX, GRID_STEP_PX = 12, 4
+"""Over how many pixels, an even number, a grid is looked for, and from one place to the next."""
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,6 +97,18 @@ def imitation_loss(x: Tensor, wanted: Tensor) -> Tensor:
     for size in (2, 4, 8):
         total = total + F.avg_pool2d(x - wanted, size).abs().mean()
     return total
+
+
+def grid_loss(x: Tensor) -> Tensor:
+    """What changes from every pixel to the next for GRID_PX on end, as the checks and lines do that
+    a decoder leaves which grows each value into 2x2 pixels; in strokes it averages out."""
+    rows = 1 - 2 * (torch.arange(x.shape[2], device=x.device) % 2)[:, None]
+    columns = 1 - 2 * (torch.arange(x.shape[3], device=x.device) % 2)
+    found = [
+        F.avg_pool2d(x * signs, GRID_PX, GRID_STEP_PX).square().mean()
+        for signs in (rows, columns, rows * columns)
+    ]
+    return torch.stack(found).sum()
 
 
 def pyramid_loss(x: Tensor, wanted: Tensor, count: int = 4) -> Tensor:

@@ -161,7 +161,10 @@ class Painting:
     def _plain(self, paintings: Paintings, same: Tensor | None) -> dict[str, Tensor]:
         """The terms for which nobody has to look at a painting; `same` had to come back."""
         painted, back = paintings.painted, paintings.back
-        terms = {"range": (painted - painted.clamp(0, 1)).square().mean()}
+        terms = {
+            "range": (painted - painted.clamp(0, 1)).square().mean(),
+            "grid": losses.grid_loss(painted),
+        }
         if back is not None:
             terms["identity"] = (back - same).abs().mean()
             terms["pyramid"] = losses.pyramid_loss(back, same)
