@@ -43,6 +43,8 @@ class Account:
             report.latency.add(seconds)
         for cause, count in work.dropped.items():
             self.dropped(cause, count)
+        if stage == "Reader":
+            report.away = work.away
         if work.flicker:
             self._flickers(work.flicker)
         if work.memory_mib:

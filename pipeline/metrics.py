@@ -47,12 +47,13 @@ class Metrics(Collector):
         return max(STILL_S, SLOW * timings.percentile_ms(0.95) / 1e3)
 
     def health(self) -> dict[str, Any]:
-        """Whether frames come out, and how long none has."""
+        """Whether frames come out, how long none has, and why the source is away, if it is."""
         return {
             "healthy": self._frames > 0 and self.still_s < self.limit_s,
             "frames_out": self._frames,
             "still_s": round(self.still_s, 3),
             "limit_s": round(self.limit_s, 3),
+            "away": self._progress.report.away if self._progress else "",
         }
 
     def collect(self) -> Iterator[Metric]:
@@ -65,6 +66,7 @@ class Metrics(Collector):
         yield InfoMetricFamily("stylestream", "What goes where", about)
         yield from counters(report)
         yield from machine(report)
+        yield gauge("source_up", "1 while the source is there, 0 while not", not report.away)
         yield from queues(self._progress)
 
 

@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.frame import StreamInfo
 from pipeline.job import job_of
 from pipeline.keyframes import Film
+from pipeline.logs import speak
 from pipeline.look import make_look, optimises, wanted_at_first
 from pipeline.opening import shown
 from pipeline.options import nearest
@@ -75,7 +76,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
     if len({path if "://" in path else Path(path).absolute() for path in outputs}) < len(outputs):
         raise ConfigError("two outputs have the same name")
     sink_options = sink_options_of(options)
-    with claimed(outputs), looked_at(source, source_options) as info:
+    with claimed(outputs), looked_at(source, source_options, options.log) as info:
         info = replace(info, sounds=info.sounds and not options.no_audio)
         codec, said = settled(options.codec, info, options.quality)
         options = replace(options, codec=codec)  # what has been begun must go on with the same
@@ -215,18 +216,20 @@ def check_live(options: StreamOptions) -> None:
 
 
 @contextmanager
-def looked_at(source: str, options: SourceOptions) -> Iterator[StreamInfo]:
-    """What a source is, found in a child process."""
+def looked_at(source: str, options: SourceOptions, form: str) -> Iterator[StreamInfo]:
+    """What a source is, found in a child process, which says in the form `form` why it has to wait
+    for it."""
     if source.startswith("test:"):  # holds no bytes of strangers, and lends its sound to the run
         with open_source(source, options) as opened:
             yield opened.info
     else:
         wall_s = None if options.wait else WALL_S
-        yield confined(shown(source), describe, source, options, wall_s=wall_s)
+        yield confined(shown(source), describe, source, options, form, wall_s=wall_s)
 
 
-def describe(source: str, options: SourceOptions) -> StreamInfo:
+def describe(source: str, options: SourceOptions, form: str) -> StreamInfo:
     """What a source is."""
+    speak(form)
     with open_source(source, options) as opened:
         return opened.info
 

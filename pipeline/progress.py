@@ -2,6 +2,7 @@
 wrong meanwhile is said when it happens."""
 
 import logging
+import re
 import sys
 import time
 from types import TracebackType
@@ -15,6 +16,7 @@ from pipeline.report import Progress, Report
 
 LINE_EVERY_S = 10.0
 WINDOW_S = 5.0
+COUNT = re.compile(r"\b\d+(\.\d+)?\b")
 
 
 class ProgressView:
@@ -33,6 +35,7 @@ class ProgressView:
         self._marks: list[Progress] = []
         self._told: set[str] = set()
         self._counts: dict[str, int] = {}
+        self._away = ""
         self._painted_at: str | None = None
 
     def __enter__(self) -> "ProgressView":
@@ -74,6 +77,9 @@ class ProgressView:
             if count > self._counts.get(text, 0):
                 self._note(text, {"times": count})
         self._counts = counts
+        if report.away and report.away != self._away:
+            self._note(f"{report.away}; it is tried again")
+        self._away = report.away
         held = report.max_latency
         if held and held["size"] != self._painted_at:
             if self._painted_at:
@@ -83,8 +89,9 @@ class ProgressView:
 
     def _notices(self, notices: list[str]) -> None:
         for text in notices:
-            if text not in self._told:
-                self._told.add(text)
+            kind = COUNT.sub("", text)  # what it has come to, the report says
+            if kind not in self._told:
+                self._told.add(kind)
                 self._note(text)
 
     def _note(self, text: str, facts: Facts | None = None) -> None:

@@ -25,6 +25,8 @@ class Report:
     `damaged`, or would have been too `late`."""
     reconnects: int = 0
     """Times that a live source came back."""
+    away: str = ""
+    """Why a live source is not there just now; "" while it is."""
     media_s: float = 0.0
     """Duration of the video that was written."""
     elapsed_s: float = 0.0

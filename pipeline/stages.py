@@ -40,6 +40,8 @@ class Work:
     damage: str | None = None
     dropped: dict[str, int] = field(default_factory=dict)
     """Reader: frames of a live source that were left out since the last call, by cause."""
+    away: str = ""
+    """Reader: why a live source is not there just now."""
     latencies: list[float] = field(default_factory=list)
     """Writer: seconds from the arrival of each live frame until the output had taken it."""
     share: float = 0.0
@@ -99,6 +101,7 @@ class Reader(Stage):
             list(self._source.notices),
             self._source.damage if ended else None,
             {cause: count - before.get(cause, 0) for cause, count in self._dropped.items()},
+            away=self._source.away,
         )
 
     def _fill(

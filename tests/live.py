@@ -76,7 +76,7 @@ class Camera(BaseHTTPRequestHandler):
             except OSError:
                 return
             server.number += server.step
-            time.sleep(PERIOD_S)
+            time.sleep(server.period_s)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -90,6 +90,7 @@ class Server(ThreadingHTTPServer):
     number = 0
     step = 1
     """0: it shows the same picture for ever."""
+    period_s = PERIOD_S
     running = True
     watching = 0
     """Connections that get pictures, or would."""

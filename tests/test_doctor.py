@@ -65,6 +65,14 @@ def test_a_form_that_is_wanted_is_taken_or_refused() -> None:
         chosen(CAMERA, 720, "nv12")
 
 
+@pytest.mark.parametrize("wish", ["size=3", "rate=fast", "rate=", "rate=30,mode=2"])
+def test_a_camera_cannot_be_asked_for_everything(wish: str) -> None:
+    with pytest.raises(SourceInvalid, match="can be asked for format=mjpeg or rate=60 only"):
+        open_source(f"webcam:0,{wish}")
+
+
 def test_a_camera_that_is_not_there() -> None:
+    with pytest.raises(SourceMissing, match="no camera /dev/video97; found: "):
+        open_source("webcam:97,format=mjpeg,rate=60")
     with pytest.raises(SourceMissing, match="no camera /dev/video97; found: "):
         open_source("webcam:97")

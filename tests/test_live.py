@@ -94,6 +94,20 @@ def test_whoever_is_slow_gets_the_newest_and_drops_are_counted(camera: live.Serv
         assert 0.5 < late.time_s - first.time_s < 2
 
 
+@pytest.mark.parametrize("period_s", [0.1, 0.015])
+def test_pictures_without_times_have_those_of_their_arrival(
+    camera: live.Server, period_s: float
+) -> None:
+    """FFmpeg gives 25 a second to a camera of any rate."""
+    camera.period_s = period_s
+    with open_source(url(camera)) as source:
+        frames = some(source, 25)
+    for frame in frames:
+        since_s = float(frame.arrived_s or 0) - float(frames[0].arrived_s or 0)
+        assert frame.time_s - frames[0].time_s == pytest.approx(since_s, abs=0.001)
+    assert not any("parted" in notice for notice in source.notices)
+
+
 def test_what_a_source_gives_is_measured_and_said(
     camera: live.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,10 +124,15 @@ def test_what_goes_away_comes_back_in_a_new_epoch(camera: live.Server) -> None:
     with open_source(url(camera)) as source:
         frames = source.frames()
         before = [next(f for f in frames if f) for _ in range(3)]
+        assert source.away == ""
         camera.stop()
         assert any(frame is None for _, frame in zip(range(60), frames, strict=False))
+        while not source.away:
+            next(frames)
+        assert source.away.startswith(f"http://127.0.0.1:{camera.server_port}/video")
         again = live.start(camera.server_port)
         after = [next(f for f in frames if f) for _ in range(3)]
+        assert source.away == ""
         again.stop()
         assert [f.epoch for f in before + after] == [0, 0, 0, 1, 1, 1]
         # A last picture may have been on its way when the sender stopped.

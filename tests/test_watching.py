@@ -148,8 +148,13 @@ def test_health_is_about_frames_and_every_line_is_json(watched: Watched) -> None
     about = json.loads(body)
     assert (status, about["healthy"]) == (503, False)
     assert about["still_s"] >= about["limit_s"] == 10
+    source = f"http://127.0.0.1:{watched.camera.server_port}/video"
+    assert about["away"].startswith(source)
+    assert watched.figures()["stylestream_source_up"] == 0
     again = live.start(watched.camera.server_port)
     watched.wait(lambda: watched.get("/health")[0] == 200)
+    assert json.loads(watched.get("/health")[1])["away"] == ""
+    assert watched.figures()["stylestream_source_up"] == 1
     assert watched.figures()["stylestream_reconnects_total"] == 1
     for pid in children(watched.process.pid, "ray::Stylizer"):
         os.kill(pid, signal.SIGKILL)
@@ -158,6 +163,8 @@ def test_health_is_about_frames_and_every_line_is_json(watched: Watched) -> None
     lines = watched.end()
     again.stop()
     assert all({"time", "level", "message"} <= line.keys() for line in lines)
+    refused = f"{source} refuses: is the address right and the sender running?; it is tried again"
+    assert [line["message"] for line in lines].count(refused) == 1
     (back,) = (line for line in lines if line["message"].endswith("came back"))
     assert (back["level"], back["times"]) == ("warning", 1)
     (report,) = (line["report"] for line in lines if "report" in line)
@@ -167,12 +174,16 @@ def test_health_is_about_frames_and_every_line_is_json(watched: Watched) -> None
 
 
 def test_it_is_watched_while_its_source_is_waited_for() -> None:
-    run = Watched("--wait-for-source", is_there=False)
+    began, run = time.monotonic(), Watched("--wait-for-source", is_there=False)
     run.wait(lambda: run.get("/health")[0] == 503)
     assert json.loads(run.get("/health")[1])["frames_out"] == 0
+    run.wait(lambda: time.monotonic() - began > 5)  # it starts, and fails more than once
     assert "stylestream_frame_age_seconds" in run.figures()
     said = [line["message"] for line in run.end()]
-    assert said[0] == f"waiting for http://127.0.0.1:{run.camera.server_port}/video"
+    source = f"http://127.0.0.1:{run.camera.server_port}/video"
+    assert said[0] == f"waiting for {source}"
+    assert said[1].startswith(f"{source} refuses: ")
+    assert sum("it is tried again" in line for line in said) == 1
 
 
 def test_mistakes_are_json_too(paint: Run, tmp_path: Path) -> None:

@@ -46,6 +46,11 @@ class Source(Protocol):
     damage: str | None
 
     @property
+    def away(self) -> str:
+        """Why a live source is not there just now; "" while it is, and for all others."""
+        ...
+
+    @property
     def dropped(self) -> dict[str, int]:
         """Frames of a live source so far that were left out, by cause."""
         ...

@@ -63,8 +63,8 @@ def _line(pipe: Pipe, name: str) -> str:
 def main(told: BinaryIO, out: BinaryIO) -> int:
     """Hand on what the camera sends until it or the reader ends -> exit code.
 
-    Told: `text`, what the user wrote; `device` and `system`, for FFmpeg; `side` and `form`, which
-    choose a mode where the system names modes."""
+    Told: `text`, what the user wrote; `device` and `system`, for FFmpeg; `side` and `asked`, which
+    choose a mode."""
     about = json.loads(told.readline())
     threading.Thread(target=_end_with, args=(told,), daemon=True).start()
     connected = False
@@ -92,7 +92,7 @@ def main(told: BinaryIO, out: BinaryIO) -> int:
 def _mode(about: dict[str, Any]) -> dict[str, str]:
     from pipeline.sources import webcam  # which imports this file
 
-    return webcam.mode(about["system"], about["device"], about["side"], about["form"])
+    return webcam.mode(about["system"], about["device"], about["side"], **about["asked"])
 
 
 def _end_with(reader: BinaryIO) -> None:

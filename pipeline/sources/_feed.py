@@ -52,6 +52,8 @@ WAITS_S = (0.5, 30.0)
 """Before the second attempt to connect, and at most; each wait doubles the one before."""
 LISTEN_AGAIN_S = 0.05
 WATCH_S = 0.1
+TIMELESS = {"mpjpeg", "mjpeg", "h264", "hevc", "m4v"}
+"""Formats that say no times: FFmpeg counts their pictures as if there were 25 a second."""
 LEAVING_S = 1.0
 
 Connect = Callable[[], AbstractContextManager[InputContainer]]
@@ -59,10 +61,11 @@ Connect = Callable[[], AbstractContextManager[InputContainer]]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A picture of a live source, when it arrived (`time.monotonic`), and after how many
-    reconnects."""
+    """A picture of a live source, its time by the source's own count, when it arrived
+    (`time.monotonic`), and after how many reconnects."""
 
     picture: VideoFrame
+    time_s: float | None
     arrived_s: float
     epoch: int
 
@@ -134,6 +137,8 @@ class Link:
         self.error: SourceError | None = None
         self.patience = Patience(OPENING_S)
         """How long it may be silent before it is left."""
+        self.timed = True
+        """Its pictures have times of their own."""
         self.left = False
         """Nobody wants what it still reads: it ends as soon as FFmpeg comes back."""
 
@@ -168,6 +173,8 @@ class Feed:
         self._error: SourceError | None = None
         self._closed = threading.Event()
         self.epoch = -1
+        self.away = ""
+        """Why there is no connection just now; "" while there is."""
         self.dropped = 0
         """Pictures that newer ones replaced."""
         self.corrupt = 0
@@ -212,6 +219,7 @@ class Feed:
                 if self.epoch != before:
                     failures, lost_s = 0, time.monotonic()
                 failures += 1
+                self.away = str(error)
                 if self._attempts is not None and failures >= self._attempts:
                     self._fail(error)
                     return
@@ -250,6 +258,7 @@ class Feed:
             until_s, fresh, what = time.monotonic() + FIRST_FRAME_S, True, "ended"
             between_s = SEGMENT_S if self._fetched else BETWEEN_S
             pace = Pace() if self._fetched else None
+            link.timed = not TIMELESS & set(container.format.name.split(","))
             if self._fetched and container.duration:
                 raise SourceLost(f"{shown(self._text)} has ended")  # what is left was shown before
             stream = video_of(container, self._text)
@@ -290,7 +299,9 @@ class Feed:
                 self.epoch += 1
                 self.away_s += self.sign_s - lost_s if self.epoch else 0.0
             self.dropped += self._newest is not None
-            self._newest = Seen(picture, self.sign_s, self.epoch)
+            self.away = ""
+            time_s = picture.time if link.timed else None
+            self._newest = Seen(picture, time_s, self.sign_s, self.epoch)
             self._changed.notify_all()
             return True
 

@@ -15,6 +15,7 @@ from pipeline.color import tags_of, to_rgb, tone_notices
 from pipeline.errors import SourceError, SourceLost, SourceSilent
 from pipeline.frame import Frame, Heard, StreamInfo
 from pipeline.limits import believed
+from pipeline.logs import note
 from pipeline.opening import check_size, mapped, shown, sound_of, video_of
 from pipeline.patience import Patience
 from pipeline.sources import SourceOptions, scaled
@@ -76,6 +77,11 @@ class LiveSource:
         feed = self._feed
         return {"newer": feed.dropped, "damaged": feed.corrupt} if feed else {}
 
+    @property
+    def away(self) -> str:
+        """Why it is not there just now; "" while it is."""
+        return self._feed.away if self._feed else ""
+
     def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame | None]:
         """The newest frame each time, counted from `start`; None when there is none for POLL_S."""
         if self._feed is None:
@@ -101,7 +107,7 @@ class LiveSource:
             with mapped(self._text):
                 pixels = to_rgb(picture, self._tags, self._size)
             before = self._clock.jumps
-            pts = self._clock.at(picture.time, seen.arrived_s)
+            pts = self._clock.at(seen.time_s, seen.arrived_s)
             # One that was away may count anew.
             self._jumps += self._clock.jumps - before if seen.epoch == epoch else 0
             epoch = seen.epoch
@@ -127,7 +133,9 @@ class LiveSource:
                 bound = self._options.attempts
                 if not self._options.wait or (bound is not None and failures >= bound):
                     raise
-                self.notices = [f"waited for the source: {error}"]
+                if not self.notices or str(error) not in self.notices[0]:
+                    self.notices = [f"waited for the source: {error}"]
+                    note(f"{error}; it is tried again")
                 time.sleep(rest_s(failures, self._listens))
 
     def _looked(self) -> StreamInfo:

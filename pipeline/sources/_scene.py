@@ -35,6 +35,7 @@ class LiveScene:
         self.notices: list[str] = []
         self.damage: str | None = None
         self._dropped = 0
+        self.away = ""
         self._began: float | None = None
         self._last = -1
 

@@ -101,6 +101,7 @@ class FileSource:
         self.notices: list[str] = []
         self.damage: str | None = None
         self.dropped: dict[str, int] = {}
+        self.away = ""
         self._text = text
         self._options = options
         with open_media(text) as container:

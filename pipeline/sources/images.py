@@ -75,6 +75,7 @@ class ImagesSource:
         self.notices: list[str] = []
         self.damage: str | None = None
         self.dropped: dict[str, int] = {}
+        self.away = ""
         self._text = text
         rate = options.fps or _DEFAULT_RATE
         self._paths = _within(pictures_of(text), options, rate)

@@ -106,6 +106,7 @@ class TestSource:
         self.notices: list[str] = []
         self.damage: str | None = None
         self.dropped: dict[str, int] = {}
+        self.away = ""
         width, height, rate, frames = parse(text)
         self._width, self._height = scaled(width, height, options.size, text)
         rate, self._first = options.fps or rate, 0

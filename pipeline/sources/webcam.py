@@ -2,7 +2,8 @@
 
 Linux by Video4Linux2, macOS by AVFoundation, Windows by DirectShow (`webcam:NAME`). On Linux the
 modes are asked for and one is chosen: many cameras give 5 frames a second of raw video where they
-give 30 of JPEG. `webcam:0,format=yuyv422` has it all the same.
+give 30 of JPEG. `webcam:0,format=yuyv422` has it all the same, `webcam:0,rate=60` asks for another
+rate; elsewhere the system's own choice of size and form is taken.
 """
 
 import re
@@ -47,19 +48,26 @@ class Camera:
         self._text, self._side = text, side
         self.patience = Patience(FIRST_FRAME_S)
         self._name = text.partition(":")[2] or "0"
-        which, _, self._form = self._name.partition(",format=")
+        self._asked = {"format": "", "rate": str(RATE)}
+        while wish := re.fullmatch(r"(.+),(\w+)=(\w*)", self._name):
+            self._name = wish[1]
+            self._asked[wish[2]] = wish[3]
+        if self._asked.keys() - {"format", "rate"} or not self._asked["rate"].isdecimal():
+            raise SourceInvalid(f"{text}: a camera can be asked for format=mjpeg or rate=60 only")
+        which = self._name
         self._path = f"/dev/video{which}" if which.isdigit() else which
 
     @contextmanager
     def connect(self) -> Iterator[InputContainer]:
         """Open it, each time in a fresh process. SourceMissing: it is not plugged in."""
         if SYSTEM == "dshow":  # Windows cannot wait for a pipe: there it is this process
-            with open_camera(self._text, self._device(), SYSTEM, {}) as container:
+            options = mode(SYSTEM, self._device(), self._side, **self._asked)
+            with open_camera(self._text, self._device(), SYSTEM, options) as container:
                 yield container
             return
-        about = {"text": self._text, "device": self._device(), "system": SYSTEM}
+        about = {"text": self._text, "device": self._device(), "system": SYSTEM, "side": self._side}
         with (
-            held(about | {"side": self._side, "form": self._form}, self.patience) as pipe,
+            held(about | {"asked": self._asked}, self.patience) as pipe,
             open_pipe(pipe, self._text, EVERY, FORM) as container,
         ):
             yield container
@@ -83,11 +91,12 @@ def lasting(device: str) -> str:
     return names[0] if names else device
 
 
-def mode(system: str, device: str, side: int, wanted: str) -> dict[str, str]:
+def mode(system: str, device: str, side: int, format: str, rate: str) -> dict[str, str]:
     """FFmpeg's options for the camera: on Linux the mode that is chosen of those it has."""
     if system == "v4l2":
-        return chosen(modes(camera_log(device)), side, wanted)
-    return {"framerate": str(RATE)} if system == "avfoundation" else {}
+        found = chosen(modes(camera_log(device)), side, format)
+        return found and found | {"framerate": rate}
+    return {} if system == "dshow" and rate == str(RATE) else {"framerate": rate}
 
 
 def chosen(able: list[str], side: int, wanted: str = "") -> dict[str, str]:
@@ -108,7 +117,7 @@ def chosen(able: list[str], side: int, wanted: str = "") -> dict[str, str]:
     enough = [(form, [s for s in sizes[form] if min(s) >= side]) for form in known]
     form, fitting = next(((f, s) for f, s in enough if s), (known[0], []))
     width, height = min(fitting, key=area) if fitting else max(sizes[form], key=area)
-    return {"input_format": form, "video_size": f"{width}x{height}", "framerate": str(RATE)}
+    return {"input_format": form, "video_size": f"{width}x{height}"}
 
 
 def area(size: tuple[int, int]) -> int:
