@@ -68,6 +68,7 @@ class Served:
         text = f"web:{host}:{self.port}"
         prepare(text, options)
         self.asked: list[Change] = []
+        self.away = False  # the source, from which no frame comes then
         self.sink = open_sink(text, replace(self.info, width=size[0], height=size[1]), options)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._feed)
@@ -83,9 +84,10 @@ class Served:
         while not self._ended.wait(0.04):
             pts = round((time.monotonic() - began) / TICK)
             self.sink.tell({"dropped": 7})
-            self.sink.write(Frame(index, pts, TICK, red, before=green))
             self.asked += self.sink.take_asked()
-            index += 1
+            if not self.away:
+                self.sink.write(Frame(index, pts, TICK, red, before=green))
+                index += 1
 
     def close(self) -> None:
         """End it like a run that is complete."""
@@ -341,7 +343,7 @@ def test_regions_have_looks_of_their_own(page: Served) -> None:
 )
 def test_nonsense_changes_nothing(page: Served, words: dict[str, object]) -> None:
     def said() -> dict[str, Any]:
-        return {k: v for k, v in page.state().items() if "frames" not in k}
+        return {k: v for k, v in page.state().items() if "frames" not in k and k != "still_s"}
 
     before = said()
     assert page.ask("POST", "/api", words)[0] == 400
@@ -387,6 +389,22 @@ def test_the_input_is_shown_beside_it_when_asked_for(page: Served) -> None:
     assert np.array_equal(alone, np.full((48, 64, 3), (200, 0, 0)))
     assert np.array_equal(both[:, :64], np.full((48, 64, 3), (0, 200, 0)))
     assert np.array_equal(both[:, 64:], alone)
+
+
+def test_a_picture_that_is_shown_again_is_no_new_frame(page: Served) -> None:
+    wait(lambda: page.get("/health")[0] == 200)
+    page.away = True
+    try:
+        wait(lambda: page.get("/health")[0] == 503)
+        state = page.state()
+        wait(lambda: page.state()["still_s"] > state["still_s"] + 1)  # it is shown twice meanwhile
+        assert page.state()["frames"] == state["frames"]
+        assert page.state()["frames_per_s"] < 1
+        assert page.get("/frame.png")[0] == 200
+    finally:
+        page.away = False
+    wait(lambda: page.get("/health")[0] == 200)
+    assert page.state()["frames"] > state["frames"]
 
 
 # -- what it keeps -----------------------------------------------------------------------------

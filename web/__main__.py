@@ -65,12 +65,13 @@ async def serve(about: dict[str, Any], frames: BinaryIO) -> None:
 
 def taken(
     frames: BinaryIO, about: dict[str, Any]
-) -> tuple[int, list[Any], Any, list[Heard]] | None:
-    """The next frame: time stamp, pictures, figures, sound; None at the end."""
+) -> tuple[int, list[Any], bool, Any, list[Heard]] | None:
+    """The next frame: time stamp, pictures, whether they came before, figures, sound; None at the
+    end."""
     head = frames.read(HEAD.size)
     if len(head) < HEAD.size:
         return None
-    pts, count, length = HEAD.unpack(head)
+    pts, count, again, length = HEAD.unpack(head)
     figures = json.loads(frames.read(length) or b"{}")
     shape = about["height"], about["width"], 3
     size = math.prod(shape)
@@ -78,7 +79,8 @@ def taken(
     if any(len(part) < size for part in data):
         return None
     heard = list(pieces_of(frames, float(pts * TIME_BASE))) if about["sounds"] else []
-    return pts, [np.frombuffer(part, np.uint8).reshape(shape) for part in data], figures, heard
+    pictures = [np.frombuffer(part, np.uint8).reshape(shape) for part in data]
+    return pts, pictures, again, figures, heard
 
 
 if __name__ == "__main__":

@@ -101,7 +101,8 @@ class Api:
     async def health(self, _: web.Request) -> web.Response:
         """Whether frames come."""
         screen = self._page.screen
-        return web.json_response({"frames": screen.frames}, status=200 if screen.healthy else 503)
+        said = {"frames": screen.frames, "still_s": round(screen.still_s, 1)}
+        return web.json_response(said, status=200 if screen.healthy else 503)
 
     # -- to change -----------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ import { MODES, View } from "./video.js";
 const at = (id) => document.getElementById(id);
 const view = new View(at);
 const brush = new Brush(at);
+const STILL_S = 5; // as for /health
 let state = null;
 let talking = null;
 let chosen = 0; // the region whose looks are shown
@@ -139,8 +140,10 @@ function showFigures() {
   at("flicker").parentElement.hidden = painted === undefined;
   at("flicker").textContent = painted === undefined ? "" : `${painted.toFixed(1)} → ${calm.toFixed(1)}`;
   const words = state.recording ? "recording" : state.frozen ? "frozen" : state.frames ? "live" : "waiting";
-  at("state").textContent = words;
-  document.body.dataset.state = words;
+  // Else a camera that is gone would look like one before which nothing moves.
+  const isStill = state.frames && state.still_s > STILL_S;
+  at("state").textContent = isStill ? `no picture for ${Math.floor(state.still_s)} s` : words;
+  document.body.dataset.state = isStill ? "still" : words;
 }
 
 function show(now) {

@@ -65,14 +65,19 @@ class Page:
         self.shelf.close()
 
     def show(
-        self, pts: int, pictures: list[Pixels], figures: dict[str, float], heard: list[Heard]
+        self,
+        pts: int,
+        pictures: list[Pixels],
+        again: bool,
+        figures: dict[str, float],
+        heard: list[Heard],
     ) -> None:
-        """The newest frame, and the sound since the one before; called by the thread that takes
-        them."""
+        """The newest frame, or `again` the last one, and the sound since the one before; called by
+        the thread that takes them."""
         self.figures = figures
         if recording := self._recording:
             recording.add(pts, pictures[0], heard)
-        self.screen.show(pts, pictures)
+        self.screen.show(pictures, again)
 
     # -- changes -------------------------------------------------------------------------------
 

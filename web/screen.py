@@ -32,23 +32,25 @@ class Screen:
         self._loop, self._want_input = loop, want_input
         self.frames = 0
         self.frozen = False
-        self.pts = 0
         self._newest: list[Pixels] = []
         self._came = asyncio.Event()
+        self._began_s = time.monotonic()
         self._times: deque[float] = deque(maxlen=60)
         self._made: dict[bool, tuple[Pixels, asyncio.Task[bytes]]] = {}
         self._watchers = self._comparing = 0
 
-    def show(self, pts: int, pictures: list[Pixels]) -> None:
-        """The newest frame, RGB; after it, where asked for, what it was painted from."""
-        self._loop.call_soon_threadsafe(self._arrived, pts, pictures)
+    def show(self, pictures: list[Pixels], again: bool) -> None:
+        """The newest frame, RGB; after it, where asked for, what it was painted from. `again`: no
+        new one came, which is shown but does not count."""
+        self._loop.call_soon_threadsafe(self._arrived, pictures, again)
 
-    def _arrived(self, pts: int, pictures: list[Pixels]) -> None:
-        self.frames += 1
-        self._times.append(time.monotonic())
+    def _arrived(self, pictures: list[Pixels], again: bool) -> None:
+        if not again:
+            self.frames += 1
+            self._times.append(time.monotonic())
         if self.frozen and self._newest:
             return
-        self.pts, self._newest = pts, pictures
+        self._newest = pictures
         came, self._came = self._came, asyncio.Event()
         came.set()
 
@@ -106,15 +108,21 @@ class Screen:
 
     @property
     def rate(self) -> float:
-        """Frames a second, of late."""
+        """Frames a second, of late; while none comes no more than one in that time."""
         if len(self._times) < 2:
             return 0.0
-        return (len(self._times) - 1) / max(1e-3, self._times[-1] - self._times[0])
+        rate = (len(self._times) - 1) / max(1e-3, self._times[-1] - self._times[0])
+        return min(rate, 1 / self.still_s) if self.still_s > 1 else rate
+
+    @property
+    def still_s(self) -> float:
+        """For how long no new frame has come."""
+        return time.monotonic() - (self._times[-1] if self._times else self._began_s)
 
     @property
     def healthy(self) -> bool:
         """Whether frames come."""
-        return bool(self._times) and time.monotonic() - self._times[-1] < STALE_S
+        return bool(self._times) and self.still_s < STALE_S
 
     def state(self) -> dict[str, Any]:
         """How it goes."""
@@ -122,6 +130,7 @@ class Screen:
             "frozen": self.frozen,
             "frames": self.frames,
             "frames_per_s": round(self.rate, 1),
+            "still_s": round(self.still_s, 1),
             "watchers": self._watchers,
         }
 

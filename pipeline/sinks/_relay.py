@@ -107,8 +107,8 @@ class Relay(ABC):
         """What is handed over of a frame; the process sees what it is by `_head`."""
         return [frame.pixels.copy()]
 
-    def _head(self, pts: int, pictures: list[Pixels]) -> bytes:
-        """What goes before the pictures."""
+    def _head(self, pts: int, pictures: list[Pixels], again: bool) -> bytes:
+        """What goes before the pictures. `again`: they are those of the frame before."""
         return HEADER.pack(pts)
 
     def __enter__(self) -> Self:
@@ -213,8 +213,8 @@ class Relay(ABC):
                 raise SinkError(said.decode().strip() or f"{self._name}: its process ended")
             said = b""
             while (due := self._next()) is not None:
-                pts, pictures = due
-                self._put(child, self._head(pts, pictures))
+                pts, pictures, again = due
+                self._put(child, self._head(pts, pictures, again))
                 for pixels in pictures:
                     self._put(child, pixels.data.cast("B"))
                 if self.hears:
@@ -237,12 +237,14 @@ class Relay(ABC):
             child.stdin.close()
             child.stdout.close()
 
-    def _next(self) -> tuple[int, list[Pixels]] | None:
-        """The newest frame, or after REPEAT_S the last one again; None at the end."""
+    def _next(self) -> tuple[int, list[Pixels], bool] | None:
+        """The newest frame, or after REPEAT_S the last one again, and which of both; None at the
+        end."""
         with self._changed:
             began = time.monotonic()
             limit_s = None if self._shown is None else REPEAT_S
             came = self._changed.wait_for(lambda: self._newest or self._ended, limit_s)
+            again = self._newest is None
             if self._newest is not None:
                 self._shown, self._newest = self._newest, None
                 self._changed.notify_all()
@@ -253,7 +255,7 @@ class Relay(ABC):
                 self._shown = pts + round((time.monotonic() - began) / TIME_BASE), pictures
             pts, pictures = self._shown
             self._last_pts = pts = max(pts, self._last_pts + 1)
-            return pts, pictures
+            return pts, pictures, again
 
     def _put(self, child: "subprocess.Popen[bytes]", data: bytes | memoryview) -> None:
         """Write it all within STALLED_S; one that listens may wait for a caller as long as it

@@ -21,8 +21,9 @@ from pipeline.sinks._relay import Relay
 
 HOST, PORT = "127.0.0.1", 8642
 SHORTEST_TOKEN = 16
-HEAD = struct.Struct("<qBI")
-"""Before a frame: time stamp, number of pictures (painted; input), bytes of figures as JSON."""
+HEAD = struct.Struct("<qB?I")
+"""Before a frame: time stamp, number of pictures (painted; input), whether they are those of the
+frame before, for want of new ones; bytes of figures as JSON."""
 
 
 def prepare(text: str, options: SinkOptions) -> None:
@@ -119,9 +120,9 @@ class WebSink(Relay):
             pictures.append(frame.before.copy())
         return pictures
 
-    def _head(self, pts: int, pictures: list[Pixels]) -> bytes:
+    def _head(self, pts: int, pictures: list[Pixels], again: bool) -> bytes:
         figures = json.dumps(self._figures).encode()
-        return HEAD.pack(pts, len(pictures), len(figures)) + figures
+        return HEAD.pack(pts, len(pictures), again, len(figures)) + figures
 
     def tell(self, figures: Figures) -> None:
         """Goes to the page with the next frame."""
