@@ -44,7 +44,8 @@ TICK = Fraction(1, 90_000)
 
 
 class Served:
-    """A page of its own; frames are red, what they were painted from is green."""
+    """A page of its own; frames are red, what they were painted from is green, and in both blue
+    counts."""
 
     info = INFO
 
@@ -86,6 +87,7 @@ class Served:
             self.sink.tell({"dropped": 7})
             self.asked += self.sink.take_asked()
             if not self.away:
+                red[..., 2] = green[..., 2] = index % 200
                 self.sink.write(Frame(index, pts, TICK, red, before=green))
                 index += 1
 
@@ -381,14 +383,75 @@ def test_freezing_holds_what_is_seen(page: Served) -> None:
     assert page.state()["frozen"] is False
 
 
-def test_the_input_is_shown_beside_it_when_asked_for(page: Served) -> None:
-    def frame(path: str) -> np.ndarray:
-        return cv2.imdecode(np.frombuffer(page.get(path)[1], np.uint8), cv2.IMREAD_COLOR_RGB)
+def decoded(data: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB).astype(int)
 
-    alone, both = frame("/frame.png"), frame("/frame.png?beside=1")
-    assert np.array_equal(alone, np.full((48, 64, 3), (200, 0, 0)))
-    assert np.array_equal(both[:, :64], np.full((48, 64, 3), (0, 200, 0)))
-    assert np.array_equal(both[:, 64:], alone)
+
+def frame_of(page: Served, path: str) -> np.ndarray:
+    status, body, _ = page.get(path)
+    assert status == 200
+    return decoded(body)
+
+
+def first_of(page: Served, path: str) -> np.ndarray:
+    """The first picture of a stream of JPEGs."""
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert answer.readline() == b"--frame\r\n"
+        answer.readline()
+        length = int(answer.readline().split()[1])
+        answer.readline()
+        return decoded(answer.read(length))
+    finally:
+        connection.close()
+
+
+def is_beside(both: np.ndarray, alone: np.ndarray) -> bool:
+    """Whether it is that frame, with its own input at its left; JPEGs differ a little, and more
+    where colours meet."""
+    own = np.stack([np.zeros((48, 64)), np.full((48, 64), 200), alone[..., 2]], axis=-1)
+    differences = np.abs(both - np.hstack([own, alone]))
+    differences[:, 60:68] = 0
+    return bool(differences.max() < 12)
+
+
+def test_the_input_is_shown_beside_it_when_asked_for(page: Served) -> None:
+    alone, both = frame_of(page, "/frame.png"), frame_of(page, "/frame.png?beside=1")
+    assert np.array_equal(alone[..., :2], np.full((48, 64, 2), (200, 0)))
+    assert is_beside(both, both[:, 64:])
+    assert np.array_equal(both[:, 64:, :2], alone[..., :2])
+
+
+@pytest.fixture
+def still(page: Served) -> Iterator[Served]:
+    """The page while its source is away; afterwards as it was."""
+    page.away = True
+    wait(lambda: page.state()["still_s"] > 1)
+    yield page
+    page.away = False
+    page.ask("POST", "/api", {"frozen": False})
+    wait(lambda: page.state()["still_s"] < 1)
+
+
+def test_what_is_seen_while_the_source_is_away_has_its_input(still: Served) -> None:
+    alone = frame_of(still, "/frame.png")
+    assert is_beside(frame_of(still, "/frame.png?beside=1"), alone)
+    assert is_beside(first_of(still, "/video?beside=1"), alone)
+    assert np.abs(first_of(still, "/video") - alone).max() < 12
+
+
+def test_what_is_frozen_has_its_own_input_beside_it(still: Served) -> None:
+    alone = frame_of(still, "/frame.png")
+    still.ask("POST", "/api", {"frozen": True})
+    before = still.state()["frames"]
+    still.away = False
+    wait(lambda: still.state()["frames"] > before + 6)
+    assert is_beside(frame_of(still, "/frame.png?beside=1"), alone)
+    assert is_beside(first_of(still, "/video?beside=1"), alone)
+    assert np.abs(first_of(still, "/video") - alone).max() < 12
+    assert np.array_equal(frame_of(still, "/frame.png"), alone)
 
 
 def test_a_picture_that_is_shown_again_is_no_new_frame(page: Served) -> None:

@@ -10,7 +10,7 @@ from aiohttp import WSMsgType, web
 
 from web.guard import Guard, harden
 from web.page import Page
-from web.screen import Crowded, encoded
+from web.screen import STILL_S, Crowded, encoded
 from web.shelf import checked
 from web.webrtc import Connections
 
@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 MOST_UPLOAD = 20 << 20
 MOST_WORDS = 64 << 10
 FIGURES_S = 1.0
+INPUT_S = 5.0
 
 
 def application(page: Page, guard: Guard, connections: Connections) -> web.Application:
@@ -80,20 +81,28 @@ class Api:
             kind = "multipart/x-mixed-replace; boundary=frame"
             answer = web.StreamResponse(headers={"Content-Type": kind})
             await answer.prepare(request)
-            while True:
-                await self._page.screen.next()
-                jpeg = await self._page.screen.jpeg(beside)
-                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                await answer.write(head.encode() + jpeg + b"\r\n")
+            with suppress(ConnectionError):  # until who watches leaves
+                while True:
+                    if self._page.screen.shows(beside):
+                        jpeg = await self._page.screen.jpeg(beside)
+                        kind = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"
+                        head = f"--frame\r\n{kind}\r\n\r\n"
+                        await answer.write(head.encode() + jpeg + b"\r\n")
+                    await self._page.screen.next(STILL_S)
+        return answer
 
     async def frame(self, request: web.Request) -> web.Response:
         """The newest frame, as it is."""
         screen, beside = self._page.screen, wants_input(request)
-        if not screen.frames:
+        if not screen.shows(False):
             raise web.HTTPServiceUnavailable(text="no frame yet")
         with screen.watched(beside):
-            if beside:  # the input must be asked for first
-                await asyncio.wait_for(asyncio.gather(screen.next(), asyncio.sleep(0.6)), 5)
+            try:
+                async with asyncio.timeout(INPUT_S):
+                    while not screen.shows(beside):  # the input must be asked for first
+                        await screen.next()
+            except TimeoutError:
+                raise web.HTTPServiceUnavailable(text="the input does not come") from None
             pixels = screen.picture(beside)
         body = await asyncio.to_thread(encoded, pixels, ".png", [])
         return web.Response(body=body, content_type="image/png")

@@ -1,7 +1,6 @@
 """The state of the live page: looks and regions, what is asked of the stream, what is recorded."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from pipeline.control import MOST_FADE_S, MOST_STRENGTH
 from pipeline.frame import Heard
 from pipeline.mask import Mask
 from pipeline.options import nearest
+from pipeline.sinks.web import Head
 from web.recording import Recording
-from web.screen import Pixels, Screen
+from web.screen import Ask, Pixels, Screen
 from web.shelf import GREY, Shelf, thumbnail
 
 MOST_REGIONS = 6
 KEYS = ("region", "shares", "fade_s", "strength", "keep_color", "frozen")
-
-Ask = Callable[[dict[str, Any]], None]
 
 
 @dataclass
@@ -36,7 +34,7 @@ class Page:
     def __init__(self, loop: asyncio.AbstractEventLoop, ask: Ask, about: dict[str, Any]) -> None:
         """`about`: what the output says of the stream."""
         self._ask = ask
-        self.screen = Screen(loop, lambda wanted: ask({"with_input": wanted}))
+        self.screen = Screen(loop, ask)
         self.shelf = Shelf()
         self.figures: dict[str, float] = {}
         self.token: str | None = about["token"]
@@ -66,18 +64,17 @@ class Page:
 
     def show(
         self,
-        pts: int,
+        head: Head,
         pictures: list[Pixels],
-        again: bool,
         figures: dict[str, float],
         heard: list[Heard],
     ) -> None:
-        """The newest frame, or `again` the last one, and the sound since the one before; called by
-        the thread that takes them."""
+        """The newest frame, and the sound since the one before; called by the thread that takes
+        them."""
         self.figures = figures
         if recording := self._recording:
-            recording.add(pts, pictures[0], heard)
-        self.screen.show(pictures, again)
+            recording.add(head.pts, pictures[0], heard)
+        self.screen.show(head, pictures)
 
     # -- changes -------------------------------------------------------------------------------
 
@@ -96,7 +93,8 @@ class Page:
             region = self.region(words.get("region", self.regions[0].name))
             region.shares = self._mixed(words["shares"])
             self._chosen = True
-        self.strength, self.keep_color, self.screen.frozen = strength, keep_color, frozen
+        self.strength, self.keep_color = strength, keep_color
+        self.screen.freeze(frozen)
         if words.keys() - {"frozen", "fade_s"}:
             self._say(fade_s)
         self.tell()

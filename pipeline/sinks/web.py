@@ -10,8 +10,10 @@ import os
 import secrets
 import socket
 import struct
+from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.control import Figures, change_of
 from pipeline.errors import SinkError
@@ -21,9 +23,26 @@ from pipeline.sinks._relay import Relay
 
 HOST, PORT = "127.0.0.1", 8642
 SHORTEST_TOKEN = 16
-HEAD = struct.Struct("<qB?I")
-"""Before a frame: time stamp, number of pictures (painted; input), whether they are those of the
-frame before, for want of new ones; bytes of figures as JSON."""
+INPUTS = 4
+"""Kept of the newest frames: the page says it is frozen one or two frames later."""
+
+
+class Head(NamedTuple):
+    """What comes before a frame."""
+
+    pts: int
+    number: int
+    """Counts the frames, from 1."""
+    again: bool
+    """It was handed over before: no new one came."""
+    input_of: int
+    """The number of the frame whose input comes after the painting; 0: none does."""
+    figures: int
+    """Bytes of figures as JSON, which come first."""
+
+
+HEAD = struct.Struct("<qQ?QI")
+"""A Head as bytes."""
 
 
 def prepare(text: str, options: SinkOptions) -> None:
@@ -107,32 +126,53 @@ class WebSink(Relay):
             "rate": float(info.rate or 25),
             "input": options.source,
         }
+        self._number = 0
+        self._inputs: deque[tuple[int, Pixels]] = deque(maxlen=INPUTS)
         self._with_input = False
+        self._held: tuple[int, Pixels] | None = None  # of the frame at which the page is frozen
         self._figures: Figures = {}
 
     def _about(self) -> dict[str, Any]:
+        self._with_input, self._held = False, None  # a page that begins has asked for nothing
         size = {"width": self._info.width, "height": self._info.height}
         return self._place | size | {"wanted": self._wanted, "sounds": self.hears}
 
     def _pictures(self, frame: Frame) -> list[Pixels]:
-        pictures = super()._pictures(frame)
-        if self._with_input and frame.before is not None:
-            pictures.append(frame.before.copy())
-        return pictures
+        """The input is always kept, for who asks once no frame comes any more."""
+        before = frame.pixels if frame.before is None else frame.before
+        return [*super()._pictures(frame), before.copy()]
 
-    def _head(self, pts: int, pictures: list[Pixels], again: bool) -> bytes:
+    def _parts(self, pts: int, pictures: list[Pixels], again: bool) -> Iterable[bytes | memoryview]:
+        painted, before = pictures
+        if not again:
+            self._number += 1
+            self._inputs.append((self._number, before))
+        of, seen = self._held or (self._number, before)
         figures = json.dumps(self._figures).encode()
-        return HEAD.pack(pts, len(pictures), again, len(figures)) + figures
+        head = Head(pts, self._number, again, of if self._with_input else 0, len(figures))
+        yield HEAD.pack(*head) + figures
+        yield painted.data.cast("B")
+        if self._with_input:
+            yield seen.data.cast("B")
 
     def tell(self, figures: Figures) -> None:
         """Goes to the page with the next frame."""
         self._figures = figures
+
+    def _hold(self, number: int) -> None:
+        """The page is frozen at that frame, 0: no longer. Its input is kept, or if it is gone
+        already the next one to it."""
+        near = min(self._inputs, key=lambda known: abs(known[0] - number), default=None)
+        self._held = (number, near[1]) if number and near else None
 
     def _heard(self, line: str) -> None:
         try:
             words = json.loads(line)
             if "with_input" in words:
                 self._with_input = bool(words["with_input"])
+                return
+            if "held" in words:
+                self._hold(int(words["held"]))
                 return
             self._asked.append(change_of(words, self._known))
             # A page that must be started again goes on from here.
