@@ -331,6 +331,35 @@ def test_regions_have_looks_of_their_own(page: Served) -> None:
     wait(lambda: len(page.asked[-1].regions or ()) == 1)
 
 
+def test_a_mask_that_no_region_has_is_deleted(page: Served) -> None:
+    def masked(level: int) -> bytes:
+        return cv2.imencode(".png", np.full((48, 64, 3), level, np.uint8))[1].tobytes()
+
+    name = json.loads(page.ask("POST", "/api/regions", masked(50))[1])["name"]
+    for level in (60, 70, 80, 90):
+        assert page.ask("PUT", f"/api/regions/{name}", masked(level))[0] == 200
+    asked = page.change(strength=0.8)
+    assert asked.regions is not None
+    mask = Path(str(asked.regions[1].mask))
+    assert cv2.imread(str(mask)).max() == 90
+    # The one before may be read yet by what paints.
+    assert len(list(mask.parent.iterdir())) <= 2
+    assert page.ask("DELETE", f"/api/regions/{name}")[0] == 200
+
+
+def test_a_look_that_was_taken_away_is_forgotten(page: Served) -> None:
+    page.ask("POST", "/api/looks?name=short", picture("PNG"))
+    (path,) = page.change(shares={"short": 1}).pictures
+    page.change(shares={"wave": 1})
+    again = page.change(shares={"short": 1})  # offered still, so known still
+    assert (again.pictures, again.forget) == ({}, frozenset())
+    page.change(shares={"wave": 1})
+    assert page.ask("DELETE", "/api/looks/short")[0] == 200
+    assert page.change(shares={"ink": 1}).forget == {path}
+    assert not page.change(shares={"wave": 1}).forget
+    assert not Path(path).exists()
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -125,6 +125,7 @@ class Page:
                 "strength": self.strength,
                 "keep_color": self.keep_color,
                 "fade_s": fade_s,
+                "offers": [str(look.path) for look in looks.values()],
             }
         )
 
@@ -163,6 +164,7 @@ class Page:
         if not mask.any():
             raise ValueError("the mask is black everywhere: nothing would be seen")
         region = self.region(name) if name else self._new_region()
+        self._sweep()
         region.mask, region.thumb = str(self.shelf.keep(mask)), thumbnail(mask)
         if not name:
             self.regions.append(region)
@@ -183,10 +185,15 @@ class Page:
         region = self.region(name)
         if region is self.regions[0]:
             raise ValueError("the lowest region stays")
+        self._sweep()
         self.regions.remove(region)
         self._chosen = True
         self._say(0.0)
         self.tell()
+
+    def _sweep(self) -> None:
+        """Masks that no region has. Before one is replaced: the one that it had may be read yet."""
+        self.shelf.sweep({Path(region.mask) for region in self.regions if region.mask})
 
     # -- recording -----------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,6 +119,7 @@ class WebSink(Relay):
         assert options.wanted
         self._wanted = options.wanted.words()
         self._known = {path for r in options.wanted.regions or () for path in r.shares}
+        self._first = frozenset(self._known)
         self._place = {
             "host": host,
             "port": port,
@@ -174,7 +176,12 @@ class WebSink(Relay):
             if "held" in words:
                 self._hold(int(words["held"]))
                 return
-            self._asked.append(change_of(words, self._known))
+            offers = set(words.pop("offers"))
+            change = change_of(words, self._known)
+            seen = {path for region in change.regions or () for path in region.shares}
+            gone = self._known - self._first - offers - seen
+            self._known -= gone
+            self._asked.append(replace(change, forget=frozenset(gone)))
             # A page that must be started again goes on from here.
             said = {key: value for key, value in words.items() if value is not None}
             self._wanted = self._wanted | said
