@@ -381,6 +381,25 @@ def test_nonsense_changes_nothing(page: Served, words: dict[str, object]) -> Non
     assert said() == before
 
 
+def test_words_that_are_nested_too_deeply_are_refused(page: Served) -> None:
+    deep = b"[" * 60_000
+    for path in ("/api", "/api/offer"):
+        status, said, _ = page.ask("POST", path, deep)
+        assert (status, json.loads(said)) == (400, {"error": "this is nested too deeply"})
+
+    async def talk() -> Any:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"http://127.0.0.1:{page.port}/api/live") as talking,
+        ):
+            await talking.send_str(deep.decode())
+            while "error" not in (heard := await talking.receive_json(timeout=60)):
+                pass
+            return heard["error"]
+
+    assert asyncio.run(talk()) == "this is nested too deeply"
+
+
 def test_a_socket_tells_and_is_told(page: Served) -> None:
     async def talk() -> list[dict[str, Any]]:
         heard = []

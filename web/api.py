@@ -121,7 +121,7 @@ class Api:
 
     async def change(self, request: web.Request) -> web.Response:
         """A change, which comes back as the state that it leads to."""
-        self._page.change(json.loads(await self._words(request)))
+        self._page.change(words_in(await self._words(request)))
         return web.json_response(self._page.state())
 
     async def live(self, request: web.Request) -> web.StreamResponse:
@@ -143,7 +143,7 @@ class Api:
                     if message.type is not WSMsgType.TEXT:
                         break
                     try:
-                        self._page.change(json.loads(message.data))
+                        self._page.change(words_in(message.data))
                     except ValueError as error:
                         await socket.send_json({"error": str(error)})
             finally:
@@ -154,7 +154,7 @@ class Api:
         """A browser that wants to watch by WebRTC; it gets an answer."""
         if self._page.screen.is_full:
             raise Crowded
-        words = json.loads(await self._words(request))
+        words = words_in(await self._words(request))
         if not isinstance(words, dict):
             raise ValueError("an offer is a JSON object")
         return web.json_response(await self._connections.answer(words, wants_input(request)))
@@ -226,3 +226,11 @@ class Api:
 def wants_input(request: web.Request) -> bool:
     """`?beside=1`: with what it was painted from at its left."""
     return request.query.get("beside") == "1"
+
+
+def words_in(text: str | bytes) -> Any:
+    """What JSON says. ValueError: it is none, or nested more deeply than anything asked for."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("this is nested too deeply") from None
