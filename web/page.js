@@ -131,10 +131,11 @@ function showRegions() {
 }
 
 function showFigures() {
-  const { dropped, reconnects, latency_p50_ms: half, latency_p95_ms: most } = state.figures;
+  const { dropped, reconnects } = state.figures;
+  const latency = [50, 95, 99].map((share) => state.figures[`latency_p${share}_ms`]);
   const { flicker_painted: painted, flicker_output: calm } = state.figures;
   at("rate").textContent = state.frames_per_s.toFixed(1);
-  at("latency").textContent = half === undefined ? "–" : `${Math.round(half)} · ${Math.round(most)} ms`;
+  at("latency").textContent = latency.includes(undefined) ? "–" : `${latency.map(Math.round).join(" · ")} ms`;
   at("dropped").textContent = dropped ?? "–";
   at("reconnects").textContent = reconnects ?? "–";
   at("flicker").parentElement.hidden = painted === undefined;
