@@ -135,6 +135,7 @@ def sink_options_of(options: StreamOptions) -> SinkOptions:
         not options.no_audio,
         options.overwrite,
         options.web_token,
+        tuple(options.web_name),
         options.recordings,
         resume=options.resume,
     )

@@ -32,8 +32,10 @@ from conftest import ROOT
 from PIL import Image
 
 from pipeline.control import Change, Region
-from pipeline.errors import SinkError
+from pipeline.errors import ConfigError, SinkError
 from pipeline.frame import ColorTags, Frame, StreamInfo
+from pipeline.options import build
+from pipeline.request import StreamOptions
 from pipeline.sinks import SinkOptions, open_sink, prepare
 from pipeline.sinks.web import address_of
 
@@ -55,6 +57,7 @@ class Served:
         host: str = "127.0.0.1",
         token: str | None = None,
         size: tuple[int, int] = (64, 48),
+        names: tuple[str, ...] = (),
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -63,6 +66,7 @@ class Served:
             (folder / "token").write_text(token)
         options = SinkOptions(
             web_token=str(folder / "token") if token else None,
+            web_names=names,
             recordings=str(folder / "kept"),
             wanted=Change((Region("0", None, {WAVE: 1.0}),), 0.8, False),
         )
@@ -146,7 +150,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("guarded"), "0.0.0.0", TOKEN)
+    folder = tmp_path_factory.mktemp("guarded")
+    served = Served(folder, "0.0.0.0", TOKEN, names=("wall.example.org",))
     yield served
     served.close()
 
@@ -254,6 +259,47 @@ def test_names_that_are_not_ours_are_refused(page: Served, guarded: Served) -> N
         assert page.get("/api", Host=host)[0] == 200
 
 
+def test_a_proxy_is_called_by_its_own_name(guarded: Served, page: Served) -> None:
+    proxied = {"Host": "wall.example.org", "Origin": "https://wall.example.org"}
+    hides = {"Origin": "https://wall.example.org:8443"}  # the page sees the proxy's own address
+    for about in (proxied, hides):
+        assert guarded.get("/api", **about)[0] == 200
+        assert guarded.ask("POST", "/api", {"strength": 0.8}, **about)[0] == 200
+        assert page.ask("POST", "/api", {"strength": 0.8}, **about)[0] == 403
+    assert guarded.get("/api", Host="WALL.example.org:443")[0] == 200
+    assert guarded.get("/api", Authorization="", Host="wall.example.org")[0] == 401
+    for other in ("evil.example", "wall.example.org.evil.example", "a.wall.example.org"):
+        assert guarded.get("/api", Host=other)[0] == 403
+        for origin in (f"https://{other}", f"https://wall.example.org@{other}", "https://[", ""):
+            about = {"Host": "wall.example.org", "Origin": origin or "null"}
+            assert guarded.ask("POST", "/api", {"strength": 0}, **about)[0] == 403
+
+    async def talk() -> dict[str, Any]:
+        headers = proxied | {"Authorization": f"Bearer {TOKEN}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.ws_connect(f"http://127.0.0.1:{guarded.port}/api/live") as talking,
+        ):
+            heard: dict[str, Any] = await talking.receive_json(timeout=60)
+            return heard
+
+    assert asyncio.run(talk())["strength"] == 0.8
+
+
+def test_a_name_for_others_wants_a_token() -> None:
+    with pytest.raises(SinkError, match="--web-token FILE"):
+        prepare("web:", SinkOptions(web_names=("wall.example.org",)))
+
+
+@pytest.mark.parametrize(
+    "name", ["https://wall.example.org", "wall.example.org:443", "a..b", "-a", "", "a b", "a/b"]
+)
+def test_what_is_no_name_is_said(name: str) -> None:
+    with pytest.raises(ConfigError, match="a name alone"):
+        build(StreamOptions, {"web_name": [name]})
+    assert build(StreamOptions, {"web-name": "Wall.example.org"}).web_name == ["wall.example.org"]
+
+
 def test_other_pages_change_nothing_and_embed_nothing(page: Served) -> None:
     for origin in ("http://evil.example", "null", f"http://127.0.0.1:{page.port + 1}"):
         assert page.ask("POST", "/api", {"strength": 0}, Origin=origin)[0] == 403
@@ -338,13 +384,16 @@ def test_a_mask_that_no_region_has_is_deleted(page: Served) -> None:
     name = json.loads(page.ask("POST", "/api/regions", masked(50))[1])["name"]
     for level in (60, 70, 80, 90):
         assert page.ask("PUT", f"/api/regions/{name}", masked(level))[0] == 200
-    asked = page.change(strength=0.8)
+    page.change(strength=0.7)
+    wait(lambda: page.asked[-1].strength == 0.7)
+    asked = page.asked[-1]
     assert asked.regions is not None
     mask = Path(str(asked.regions[1].mask))
     assert cv2.imread(str(mask)).max() == 90
     # The one before may be read yet by what paints.
     assert len(list(mask.parent.iterdir())) <= 2
     assert page.ask("DELETE", f"/api/regions/{name}")[0] == 200
+    wait(lambda: len(page.asked[-1].regions or ()) == 1)
 
 
 def test_a_look_that_was_taken_away_is_forgotten(page: Served) -> None:

@@ -42,7 +42,7 @@ async def serve(about: dict[str, Any], frames: BinaryIO) -> None:
 
     loop = asyncio.get_running_loop()
     page = Page(loop, ask, about)
-    guard = Guard(about["host"], about["port"], about["token"])
+    guard = Guard(about["host"], about["port"], about["token"], about["names"])
     connections = Connections(page.screen, about["host"])
     server = application(page, guard, connections)
     runner = web.AppRunner(server, shutdown_timeout=0.5, access_log=None)

@@ -36,6 +36,8 @@ class SinkOptions:
     overwrite: bool = False
     web_token: str | None = None
     """File with the token that the live page asks for."""
+    web_names: tuple[str, ...] = ()
+    """By which a proxy before the live page is called."""
     recordings: str | None = None
     """Folder in which the live page may record."""
     source: str = ""

@@ -53,6 +53,11 @@ def prepare(text: str, options: SinkOptions) -> None:
         raise SinkError(
             f"{text}: others could reach this page: --web-token FILE makes it ask for a token"
         )
+    if options.web_names and not options.web_token:
+        raise SinkError(
+            f"{text}: others reach this page by --web-name {options.web_names[0]}: "
+            "--web-token FILE makes it ask for a token"
+        )
     if options.web_token:
         token_in(Path(options.web_token))
     if options.recordings:
@@ -124,6 +129,7 @@ class WebSink(Relay):
             "host": host,
             "port": port,
             "token": token_in(Path(options.web_token)) if options.web_token else None,
+            "names": options.web_names,
             "recordings": options.recordings,
             "rate": float(info.rate or 25),
             "input": options.source,
