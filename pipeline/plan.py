@@ -137,6 +137,7 @@ def sink_options_of(options: StreamOptions) -> SinkOptions:
         options.web_token,
         tuple(options.web_name),
         options.recordings,
+        paints=options.model != "identity",
         resume=options.resume,
     )
 

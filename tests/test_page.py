@@ -58,6 +58,7 @@ class Served:
         token: str | None = None,
         size: tuple[int, int] = (64, 48),
         names: tuple[str, ...] = (),
+        paints: bool = True,
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -67,6 +68,7 @@ class Served:
         options = SinkOptions(
             web_token=str(folder / "token") if token else None,
             web_names=names,
+            paints=paints,
             recordings=str(folder / "kept"),
             wanted=Change((Region("0", None, {WAVE: 1.0}),), 0.8, False),
         )
@@ -447,6 +449,31 @@ def test_words_that_are_nested_too_deeply_are_refused(page: Served) -> None:
             return heard["error"]
 
     assert asyncio.run(talk()) == "this is nested too deeply"
+
+
+def test_where_nothing_is_painted_no_look_is_chosen(tmp_path: Path) -> None:
+    served = Served(tmp_path, paints=False)
+    try:
+        before = served.state()
+        asked: list[tuple[str, object]] = [
+            ("/api", {"shares": {"ink": 1}}),
+            ("/api", {"strength": 0.5}),
+            ("/api/looks", picture("PNG")),
+            ("/api/regions", picture("PNG")),
+        ]
+        for path, body in asked:
+            status, said, _ = served.ask("POST", path, body)
+            assert status == 400
+            assert "--model identity" in json.loads(said)["error"]
+        assert served.ask("POST", "/api", {"frozen": True})[0] == 200
+        state = served.state()
+        assert (state["looks"], state["regions"]) == (
+            before["looks"],
+            [{"name": "0", "shares": {}}],
+        )
+        assert not served.asked
+    finally:
+        served.close()
 
 
 def test_a_socket_tells_and_is_told(page: Served) -> None:

@@ -41,6 +41,7 @@ class Page:
         self.size: tuple[int, int] = (about["width"], about["height"])
         self._rate, self._sounds = about["rate"], about["sounds"]
         self._folder = about["recordings"]
+        self._paints: bool = about["paints"]
         self._input: str = about["input"]
         self._recording: Recording | None = None
         wanted = about["wanted"]
@@ -54,7 +55,7 @@ class Page:
 
     def _region(self, words: dict[str, Any]) -> Region:
         named = {self.shelf.name_of(path): share for path, share in words["shares"].items()}
-        shares = {name: share for name, share in named.items() if name and share}
+        shares = {name: share for name, share in named.items() if name and share and self._paints}
         return Region(words["name"], words["mask"], shares, thumbnail(first_of(words["mask"])))
 
     def close(self) -> None:
@@ -85,6 +86,8 @@ class Page:
         for key in words:
             if key not in KEYS:
                 raise ValueError(f"unknown: {key}{nearest(key, KEYS)}; known: {', '.join(KEYS)}")
+        if words.keys() - {"frozen", "fade_s"}:
+            self._check_painting()
         fade_s = number(words, "fade_s", 0, MOST_FADE_S, 1.0)
         strength = number(words, "strength", 0, MOST_STRENGTH, self.strength)
         keep_color = truth(words, "keep_color", self.keep_color)
@@ -98,6 +101,12 @@ class Page:
         if words.keys() - {"frozen", "fade_s"}:
             self._say(fade_s)
         self.tell()
+
+    def _check_painting(self) -> None:
+        if not self._paints:
+            raise ValueError(
+                "nothing is painted here: the stream was started with --model identity"
+            )
 
     def _mixed(self, wanted: Any) -> dict[str, float]:
         if not isinstance(wanted, dict) or not set(wanted) <= set(self.shelf.looks):
@@ -138,6 +147,7 @@ class Page:
 
     def add_look(self, name: str, pixels: Pixels) -> str:
         """A picture as a look -> its name. ValueError: it cannot be one."""
+        self._check_painting()
         added = self.shelf.add(name, pixels)
         self.tell()
         return added.name
@@ -159,6 +169,7 @@ class Page:
     def set_region(self, name: str | None, mask: Pixels) -> str:
         """Where a region lies (white); None: a new one over all others, with the looks that lie
         beneath. ValueError: there are too many, or it is the lowest, which lies everywhere."""
+        self._check_painting()
         if name == self.regions[0].name:
             raise ValueError("the lowest region lies everywhere: it has no mask")
         if not mask.any():

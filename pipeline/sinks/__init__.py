@@ -44,6 +44,8 @@ class SinkOptions:
     """What is painted, as it may be shown."""
     wanted: Change | None = field(default=None, repr=False)
     """How the stream is to be painted when the output opens, for one that shows it."""
+    paints: bool = True
+    """False: the model is one that leaves frames as they are."""
     resume: bool = False
     """Go on with what an earlier run of the same job has left."""
     job: Job | None = None

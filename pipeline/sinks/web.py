@@ -130,6 +130,7 @@ class WebSink(Relay):
             "port": port,
             "token": token_in(Path(options.web_token)) if options.web_token else None,
             "names": options.web_names,
+            "paints": options.paints,
             "recordings": options.recordings,
             "rate": float(info.rate or 25),
             "input": options.source,
