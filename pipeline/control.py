@@ -40,6 +40,8 @@ class Change:
     """From which time of the output on; the driver says it."""
     pictures: dict[str, Frames] = field(default_factory=dict, repr=False)
     """By path, those that were not handed over before."""
+    forget: frozenset[str] = frozenset()
+    """Paths of styles that came with a change before and that nobody can ask for any more."""
 
     def words(self) -> dict[str, Any]:
         """As plain values, which `change_of` understands."""

@@ -35,7 +35,7 @@ class Crew:
     def __init__(self, plan: Plan, pool: PoolHandle, ledger: Ledger, account: Account) -> None:
         """Start them all."""
         self._plan, self._ledger, self._account = plan, ledger, account
-        self._change: Change | None = None  # the latest, with all pictures that ever came
+        self._change: Change | None = None  # the latest, with all pictures that can be asked for
         self._deaths: Counter[int] = Counter()  # of stylizers, by the frames that they had
         self._ray_died_at = -1  # frames that were written then
         self._take_seats()
@@ -116,10 +116,11 @@ class Crew:
         for stylizer in self.stylizers:
             stylizer.submit("adjust", asked)
         before = self._change or asked
+        pictures = before.pictures | asked.pictures
         self._change = replace(
             asked,
             regions=asked.regions or before.regions,
-            pictures=before.pictures | asked.pictures,
+            pictures={path: pictures[path] for path in pictures.keys() - asked.forget},
         )
 
     def _sink_options(self) -> SinkOptions:

@@ -23,6 +23,7 @@ FREE = {
     "metrics",
     "log",
     "web_token",
+    "web_name",
     "recordings",
     "user",
     "password_file",

@@ -44,6 +44,17 @@ class Layers:
         """All of them, by their paths."""
         return {layer.mask.path: layer.mask for layer in self._layers if layer.mask}
 
+    def since(self, now_s: float) -> "Layers":
+        """Without fades that are over then."""
+        return Layers(
+            [replace(layer, timeline=layer.timeline.since(now_s)) for layer in self._layers]
+        )
+
+    @property
+    def places(self) -> set[int]:
+        """Of the styles that are seen in some layer at some time."""
+        return set().union(*(layer.timeline.places for layer in self._layers))
+
     def at(self, time_s: float) -> tuple[Shares, ...]:
         """The shares in each layer."""
         return tuple(layer.timeline.at(time_s) for layer in self._layers)

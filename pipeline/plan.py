@@ -136,7 +136,9 @@ def sink_options_of(options: StreamOptions) -> SinkOptions:
         not options.no_audio,
         options.overwrite,
         options.web_token,
+        tuple(options.web_name),
         options.recordings,
+        paints=options.model != "identity",
         resume=options.resume,
     )
 

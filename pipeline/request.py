@@ -69,6 +69,15 @@ def address(text: str) -> str:
     return text
 
 
+def host_name(text: str) -> str:
+    """`wall.example.org`, as browsers write it."""
+    name = text.strip().lower()
+    part = "(?!-)[a-z0-9-]{1,63}(?<!-)"
+    if len(name) > 253 or not re.fullmatch(rf"{part}(\.{part})*", name):
+        raise ValueError("write a name alone, like wall.example.org, without https:// and port")
+    return name
+
+
 @dataclass(frozen=True)
 class StreamOptions:
     """What a user can ask of run_stream.py; configs/default.yaml holds the same with reasons."""
@@ -180,6 +189,13 @@ class StreamOptions:
         "file with the token that the live page asks for (made if there is none); a page that "
         "others can reach needs one",
         metavar="FILE",
+    )
+    web_name: list[str] = option(
+        [],
+        "name by which a proxy before the live page is called, like wall.example.org; "
+        "with --web-token",
+        parse=host_name,
+        metavar="NAME",
     )
     recordings: str | None = option(
         None, "folder in which the live page may record the stream", metavar="FOLDER"

@@ -6,13 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from itertools import chain, groupby
+from functools import cache, lru_cache, partial
+from hashlib import sha256
+from itertools import groupby
 from math import ceil, sqrt
 from typing import Any, cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from engines import Arrays, Frames, MatchingEngine, StillEngine, check_code, load_engine
@@ -28,6 +30,8 @@ from pipeline.queues import Ticket
 from pipeline.stages import Stage, Work
 from pipeline.timeline import Timeline
 
+MARKS = 16
+"""Numbers that tell the style of a path from those of others."""
 MOST_MIXES = 8
 """Kept of the mixes of styles that were seen last: one for each region."""
 engine_of = cache(load_engine)
@@ -71,8 +75,9 @@ class Look:
         return max(1, (self.threads or os.cpu_count() or 1) // self.sharing)
 
 
-Ready = tuple[Change, dict[str, Any], dict[str, Mask]]
-"""A change, the codes of its new styles and its new masks, by their paths."""
+Ready = tuple[Change, dict[str, Any], dict[str, Mask], str]
+"""A change, the codes of its new styles and its new masks, by their paths; why a mask could not be
+read."""
 
 
 class Stylizer(Stage):
@@ -85,6 +90,7 @@ class Stylizer(Stage):
         self._beside = ThreadPoolExecutor(1)
         self._coming: deque[Future[Ready]] = deque()
         self._places = {path: place for place, path in enumerate(look.paths)}
+        self._forgotten: set[str] = set()  # paths, whose codes a fade may still need
         self._notices: list[str] = []
 
     def open(self) -> Work:
@@ -96,6 +102,8 @@ class Stylizer(Stage):
                 if isinstance(style, dict):
                     check_code(self._engine, style)
             self._codes = [self._encode(style) for style in look.styles]
+            beyond = range(len(look.paths), len(look.styles))
+            self._named = [*look.paths, *map(str, beyond)]
             if look.show_matches and not getattr(self._engine, "shows_matches", False):
                 raise ValueError("--show-matches is for dynast in torch: here are none to show")
         except (ValueError, OSError, RuntimeError, MemoryError, SafetensorError) as error:
@@ -134,24 +142,55 @@ class Stylizer(Stage):
         known = self._layers.masks
         paths = {region.mask for region in change.regions or () if region.mask} - known.keys()
         encoded = {path: self._encode(change.pictures[path]) for path in new}
-        return change, encoded, {path: Mask(path) for path in paths}
+        try:
+            return change, encoded, {path: Mask(path) for path in paths}, ""
+        except (StreamError, OSError) as error:  # a later change may name these styles
+            return change, encoded, {}, str(error)
 
     def _adopt(self, now_s: float) -> None:
         """What has been made ready of the changes asked for; `now_s` is the time of the next
         frame."""
         while self._coming and self._coming[0].done():
             try:
-                change, encoded, masks = self._coming.popleft().result()
+                change, encoded, masks, lacking = self._coming.popleft().result()
             except (StreamError, ValueError, OSError, RuntimeError, MemoryError) as error:
-                self._notices.append(f"a change was left out: {str(error).splitlines()[0]}")
+                self._left_out(error)
                 continue
             for path in encoded.keys() - self._places.keys():
-                self._places[path] = len(self._codes)
-                self._codes.append(encoded[path])
+                self._keep(path, encoded[path])
+            self._forgotten |= change.forget & self._places.keys()
+            if lacking:
+                self._left_out(lacking)
+                continue
             # A fade begins when its styles are there, not while they are encoded.
             at_s = max(change.at_s, now_s) if encoded or masks else change.at_s
             self._turn(change, at_s, self._layers.masks | masks)
             self._look = replace(self._look, strength=change.strength, keep_color=change.keep_color)
+        if self._forgotten:
+            self._forget(now_s)
+
+    def _left_out(self, why: object) -> None:
+        self._notices.append(f"a change was left out: {str(why).splitlines()[0]}")
+
+    def _keep(self, path: str, code: Any) -> None:
+        """A code of a new style, at a place that is free."""
+        place = self._named.index("") if "" in self._named else len(self._named)
+        self._places[path] = place
+        self._named[place : place + 1] = [path]
+        self._codes[place : place + 1] = [code]
+
+    def _forget(self, now_s: float) -> None:
+        """Let go of the codes that nobody can ask for and that no fade needs any more."""
+        layers = self._layers.since(now_s)
+        gone = {path for path in self._forgotten if self._places[path] not in layers.places}
+        if not gone:
+            return
+        # A frame that is painted once more, of a time before, must not ask for them either.
+        self._layers, self._forgotten = layers, self._forgotten - gone
+        for path in gone:
+            place = self._places.pop(path)
+            self._codes[place], self._named[place] = None, ""
+        self._mixes.clear()  # they are known by places, which others may take
 
     def _turn(self, change: Change, at_s: float, masks: dict[str, Mask]) -> None:
         """Other styles, other regions."""
@@ -207,8 +246,10 @@ class Stylizer(Stage):
         return replace(work, sent=[held[slot] for slot in slots])
 
     def _looks(self, time_s: float) -> tuple[float, ...]:
-        shares = chain.from_iterable(self._layers.at(time_s))
-        return (self._look.strength, float(self._look.keep_color), *shares)
+        """Numbers that say the same in every stylizer, whatever places its styles have."""
+        marks = np.array([marks_of(path) for path in self._named]).reshape(-1, MARKS)
+        seen = [np.array(shares) @ marks[: len(shares)] for shares in self._layers.at(time_s)]
+        return (self._look.strength, float(self._look.keep_color), *np.concatenate(seen).tolist())
 
     def _alike(self, tickets: Sequence[Ticket]) -> Iterator[list[Ticket]]:
         """Runs of tickets that one call of the engine can paint: of one mix, of its batch size."""
@@ -232,6 +273,13 @@ class Stylizer(Stage):
             moved = cast(MatchingEngine, self._engine).matches(frames, code, look.strength)
             return tiled([*moved, painted])
         return painted
+
+
+@lru_cache(256)
+def marks_of(path: str) -> NDArray[np.float64]:
+    """Each half above or below 0, so that two styles are one apart in some."""
+    made = np.frombuffer(sha256(path.encode()).digest(), np.uint8)
+    return np.asarray(np.unpackbits(made)[:MARKS] - 0.5, np.float64)
 
 
 def tiled(pictures: list[Frames]) -> Frames:

@@ -67,6 +67,17 @@ class Timeline:
         other._cues = [(Span(), padded), (cue, [share / total for share in wanted])]
         return other
 
+    def since(self, now_s: float) -> "Timeline":
+        """Without what is over then: earlier times show what is seen after it."""
+        other = Timeline([])
+        other._cues = self._cues[sum(cue.end_s <= now_s for cue, _ in self._cues[1:]) :]
+        return other
+
+    @property
+    def places(self) -> set[int]:
+        """Of the styles that are seen at some time."""
+        return {place for _, shares in self._cues for place, share in enumerate(shares) if share}
+
     @property
     def final(self) -> tuple[float, ...]:
         """The shares that stay in the end."""

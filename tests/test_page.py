@@ -32,8 +32,10 @@ from conftest import ROOT
 from PIL import Image
 
 from pipeline.control import Change, Region
-from pipeline.errors import SinkError
+from pipeline.errors import ConfigError, SinkError
 from pipeline.frame import ColorTags, Frame, StreamInfo
+from pipeline.options import build
+from pipeline.request import StreamOptions
 from pipeline.sinks import SinkOptions, open_sink, prepare
 from pipeline.sinks.web import address_of
 
@@ -44,7 +46,8 @@ TICK = Fraction(1, 90_000)
 
 
 class Served:
-    """A page of its own; frames are red, what they were painted from is green."""
+    """A page of its own; frames are red, what they were painted from is green, and in both blue
+    counts."""
 
     info = INFO
 
@@ -54,6 +57,8 @@ class Served:
         host: str = "127.0.0.1",
         token: str | None = None,
         size: tuple[int, int] = (64, 48),
+        names: tuple[str, ...] = (),
+        paints: bool = True,
     ) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -62,12 +67,15 @@ class Served:
             (folder / "token").write_text(token)
         options = SinkOptions(
             web_token=str(folder / "token") if token else None,
+            web_names=names,
+            paints=paints,
             recordings=str(folder / "kept"),
             wanted=Change((Region("0", None, {WAVE: 1.0}),), 0.8, False),
         )
         text = f"web:{host}:{self.port}"
         prepare(text, options)
         self.asked: list[Change] = []
+        self.away = False  # the source, from which no frame comes then
         self.sink = open_sink(text, replace(self.info, width=size[0], height=size[1]), options)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._feed)
@@ -83,9 +91,11 @@ class Served:
         while not self._ended.wait(0.04):
             pts = round((time.monotonic() - began) / TICK)
             self.sink.tell({"dropped": 7})
-            self.sink.write(Frame(index, pts, TICK, red, before=green))
             self.asked += self.sink.take_asked()
-            index += 1
+            if not self.away:
+                red[..., 2] = green[..., 2] = index % 200
+                self.sink.write(Frame(index, pts, TICK, red, before=green))
+                index += 1
 
     def close(self) -> None:
         """End it like a run that is complete."""
@@ -142,7 +152,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("guarded"), "0.0.0.0", TOKEN)
+    folder = tmp_path_factory.mktemp("guarded")
+    served = Served(folder, "0.0.0.0", TOKEN, names=("wall.example.org",))
     yield served
     served.close()
 
@@ -250,6 +261,47 @@ def test_names_that_are_not_ours_are_refused(page: Served, guarded: Served) -> N
         assert page.get("/api", Host=host)[0] == 200
 
 
+def test_a_proxy_is_called_by_its_own_name(guarded: Served, page: Served) -> None:
+    proxied = {"Host": "wall.example.org", "Origin": "https://wall.example.org"}
+    hides = {"Origin": "https://wall.example.org:8443"}  # the page sees the proxy's own address
+    for about in (proxied, hides):
+        assert guarded.get("/api", **about)[0] == 200
+        assert guarded.ask("POST", "/api", {"strength": 0.8}, **about)[0] == 200
+        assert page.ask("POST", "/api", {"strength": 0.8}, **about)[0] == 403
+    assert guarded.get("/api", Host="WALL.example.org:443")[0] == 200
+    assert guarded.get("/api", Authorization="", Host="wall.example.org")[0] == 401
+    for other in ("evil.example", "wall.example.org.evil.example", "a.wall.example.org"):
+        assert guarded.get("/api", Host=other)[0] == 403
+        for origin in (f"https://{other}", f"https://wall.example.org@{other}", "https://[", ""):
+            about = {"Host": "wall.example.org", "Origin": origin or "null"}
+            assert guarded.ask("POST", "/api", {"strength": 0}, **about)[0] == 403
+
+    async def talk() -> dict[str, Any]:
+        headers = proxied | {"Authorization": f"Bearer {TOKEN}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.ws_connect(f"http://127.0.0.1:{guarded.port}/api/live") as talking,
+        ):
+            heard: dict[str, Any] = await talking.receive_json(timeout=60)
+            return heard
+
+    assert asyncio.run(talk())["strength"] == 0.8
+
+
+def test_a_name_for_others_wants_a_token() -> None:
+    with pytest.raises(SinkError, match="--web-token FILE"):
+        prepare("web:", SinkOptions(web_names=("wall.example.org",)))
+
+
+@pytest.mark.parametrize(
+    "name", ["https://wall.example.org", "wall.example.org:443", "a..b", "-a", "", "a b", "a/b"]
+)
+def test_what_is_no_name_is_said(name: str) -> None:
+    with pytest.raises(ConfigError, match="a name alone"):
+        build(StreamOptions, {"web_name": [name]})
+    assert build(StreamOptions, {"web-name": "Wall.example.org"}).web_name == ["wall.example.org"]
+
+
 def test_other_pages_change_nothing_and_embed_nothing(page: Served) -> None:
     for origin in ("http://evil.example", "null", f"http://127.0.0.1:{page.port + 1}"):
         assert page.ask("POST", "/api", {"strength": 0}, Origin=origin)[0] == 403
@@ -327,6 +379,38 @@ def test_regions_have_looks_of_their_own(page: Served) -> None:
     wait(lambda: len(page.asked[-1].regions or ()) == 1)
 
 
+def test_a_mask_that_no_region_has_is_deleted(page: Served) -> None:
+    def masked(level: int) -> bytes:
+        return cv2.imencode(".png", np.full((48, 64, 3), level, np.uint8))[1].tobytes()
+
+    name = json.loads(page.ask("POST", "/api/regions", masked(50))[1])["name"]
+    for level in (60, 70, 80, 90):
+        assert page.ask("PUT", f"/api/regions/{name}", masked(level))[0] == 200
+    page.change(strength=0.7)
+    wait(lambda: page.asked[-1].strength == 0.7)
+    asked = page.asked[-1]
+    assert asked.regions is not None
+    mask = Path(str(asked.regions[1].mask))
+    assert cv2.imread(str(mask)).max() == 90
+    # The one before may be read yet by what paints.
+    assert len(list(mask.parent.iterdir())) <= 2
+    assert page.ask("DELETE", f"/api/regions/{name}")[0] == 200
+    wait(lambda: len(page.asked[-1].regions or ()) == 1)
+
+
+def test_a_look_that_was_taken_away_is_forgotten(page: Served) -> None:
+    page.ask("POST", "/api/looks?name=short", picture("PNG"))
+    (path,) = page.change(shares={"short": 1}).pictures
+    page.change(shares={"wave": 1})
+    again = page.change(shares={"short": 1})  # offered still, so known still
+    assert (again.pictures, again.forget) == ({}, frozenset())
+    page.change(shares={"wave": 1})
+    assert page.ask("DELETE", "/api/looks/short")[0] == 200
+    assert page.change(shares={"ink": 1}).forget == {path}
+    assert not page.change(shares={"wave": 1}).forget
+    assert not Path(path).exists()
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -341,11 +425,55 @@ def test_regions_have_looks_of_their_own(page: Served) -> None:
 )
 def test_nonsense_changes_nothing(page: Served, words: dict[str, object]) -> None:
     def said() -> dict[str, Any]:
-        return {k: v for k, v in page.state().items() if "frames" not in k}
+        return {k: v for k, v in page.state().items() if "frames" not in k and k != "still_s"}
 
     before = said()
     assert page.ask("POST", "/api", words)[0] == 400
     assert said() == before
+
+
+def test_words_that_are_nested_too_deeply_are_refused(page: Served) -> None:
+    deep = b"[" * 60_000
+    for path in ("/api", "/api/offer"):
+        status, said, _ = page.ask("POST", path, deep)
+        assert (status, json.loads(said)) == (400, {"error": "this is nested too deeply"})
+
+    async def talk() -> Any:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"http://127.0.0.1:{page.port}/api/live") as talking,
+        ):
+            await talking.send_str(deep.decode())
+            while "error" not in (heard := await talking.receive_json(timeout=60)):
+                pass
+            return heard["error"]
+
+    assert asyncio.run(talk()) == "this is nested too deeply"
+
+
+def test_where_nothing_is_painted_no_look_is_chosen(tmp_path: Path) -> None:
+    served = Served(tmp_path, paints=False)
+    try:
+        before = served.state()
+        asked: list[tuple[str, object]] = [
+            ("/api", {"shares": {"ink": 1}}),
+            ("/api", {"strength": 0.5}),
+            ("/api/looks", picture("PNG")),
+            ("/api/regions", picture("PNG")),
+        ]
+        for path, body in asked:
+            status, said, _ = served.ask("POST", path, body)
+            assert status == 400
+            assert "--model identity" in json.loads(said)["error"]
+        assert served.ask("POST", "/api", {"frozen": True})[0] == 200
+        state = served.state()
+        assert (state["looks"], state["regions"]) == (
+            before["looks"],
+            [{"name": "0", "shares": {}}],
+        )
+        assert not served.asked
+    finally:
+        served.close()
 
 
 def test_a_socket_tells_and_is_told(page: Served) -> None:
@@ -379,14 +507,91 @@ def test_freezing_holds_what_is_seen(page: Served) -> None:
     assert page.state()["frozen"] is False
 
 
-def test_the_input_is_shown_beside_it_when_asked_for(page: Served) -> None:
-    def frame(path: str) -> np.ndarray:
-        return cv2.imdecode(np.frombuffer(page.get(path)[1], np.uint8), cv2.IMREAD_COLOR_RGB)
+def decoded(data: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB).astype(int)
 
-    alone, both = frame("/frame.png"), frame("/frame.png?beside=1")
-    assert np.array_equal(alone, np.full((48, 64, 3), (200, 0, 0)))
-    assert np.array_equal(both[:, :64], np.full((48, 64, 3), (0, 200, 0)))
-    assert np.array_equal(both[:, 64:], alone)
+
+def frame_of(page: Served, path: str) -> np.ndarray:
+    status, body, _ = page.get(path)
+    assert status == 200
+    return decoded(body)
+
+
+def first_of(page: Served, path: str) -> np.ndarray:
+    """The first picture of a stream of JPEGs."""
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=60)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert answer.readline() == b"--frame\r\n"
+        answer.readline()
+        length = int(answer.readline().split()[1])
+        answer.readline()
+        return decoded(answer.read(length))
+    finally:
+        connection.close()
+
+
+def is_beside(both: np.ndarray, alone: np.ndarray) -> bool:
+    """Whether it is that frame, with its own input at its left; JPEGs differ a little, and more
+    where colours meet."""
+    own = np.stack([np.zeros((48, 64)), np.full((48, 64), 200), alone[..., 2]], axis=-1)
+    differences = np.abs(both - np.hstack([own, alone]))
+    differences[:, 60:68] = 0
+    return bool(differences.max() < 12)
+
+
+def test_the_input_is_shown_beside_it_when_asked_for(page: Served) -> None:
+    alone, both = frame_of(page, "/frame.png"), frame_of(page, "/frame.png?beside=1")
+    assert np.array_equal(alone[..., :2], np.full((48, 64, 2), (200, 0)))
+    assert is_beside(both, both[:, 64:])
+    assert np.array_equal(both[:, 64:, :2], alone[..., :2])
+
+
+@pytest.fixture
+def still(page: Served) -> Iterator[Served]:
+    """The page while its source is away; afterwards as it was."""
+    page.away = True
+    wait(lambda: page.state()["still_s"] > 1)
+    yield page
+    page.away = False
+    page.ask("POST", "/api", {"frozen": False})
+    wait(lambda: page.state()["still_s"] < 1)
+
+
+def test_what_is_seen_while_the_source_is_away_has_its_input(still: Served) -> None:
+    alone = frame_of(still, "/frame.png")
+    assert is_beside(frame_of(still, "/frame.png?beside=1"), alone)
+    assert is_beside(first_of(still, "/video?beside=1"), alone)
+    assert np.abs(first_of(still, "/video") - alone).max() < 12
+
+
+def test_what_is_frozen_has_its_own_input_beside_it(still: Served) -> None:
+    alone = frame_of(still, "/frame.png")
+    still.ask("POST", "/api", {"frozen": True})
+    before = still.state()["frames"]
+    still.away = False
+    wait(lambda: still.state()["frames"] > before + 6)
+    assert is_beside(frame_of(still, "/frame.png?beside=1"), alone)
+    assert is_beside(first_of(still, "/video?beside=1"), alone)
+    assert np.abs(first_of(still, "/video") - alone).max() < 12
+    assert np.array_equal(frame_of(still, "/frame.png"), alone)
+
+
+def test_a_picture_that_is_shown_again_is_no_new_frame(page: Served) -> None:
+    wait(lambda: page.get("/health")[0] == 200)
+    page.away = True
+    try:
+        wait(lambda: page.get("/health")[0] == 503)
+        state = page.state()
+        wait(lambda: page.state()["still_s"] > state["still_s"] + 1)  # it is shown twice meanwhile
+        assert page.state()["frames"] == state["frames"]
+        assert page.state()["frames_per_s"] < 1
+        assert page.get("/frame.png")[0] == 200
+    finally:
+        page.away = False
+    wait(lambda: page.get("/health")[0] == 200)
+    assert page.state()["frames"] > state["frames"]
 
 
 # -- what it keeps -----------------------------------------------------------------------------

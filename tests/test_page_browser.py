@@ -31,7 +31,13 @@ PIXEL = """(() => {
 class Painted(Served):
     """Frames have the colour of the look that was asked for; a bar moves over them."""
 
-    figures: ClassVar = {"dropped": 7.0, "reconnects": 2.0, "latency_p50_ms": 41.0}
+    figures: ClassVar = {
+        "dropped": 7.0,
+        "reconnects": 2.0,
+        "latency_p50_ms": 41.0,
+        "latency_p95_ms": 56.8,
+        "latency_p99_ms": 90.2,
+    }
 
     def _feed(self) -> None:
         green = np.full((240, 320, 3), (40, 160, 40), np.uint8)
@@ -42,10 +48,11 @@ class Painted(Served):
             frame = np.full((240, 320, 3), COLOURS[name], np.uint8)
             frame[:20, index * 4 % 300 :][:, :20] = 255
             self.sink.tell(self.figures)
-            at = Fraction(index, 25) / TICK
-            self.sink.write(Frame(index, round(at), TICK, frame, before=green))
             self.asked += self.sink.take_asked()
-            index += 1
+            if not self.away:
+                at = Fraction(index, 25) / TICK
+                self.sink.write(Frame(index, round(at), TICK, frame, before=green))
+                index += 1
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +132,27 @@ def test_flicker_is_shown_where_it_is_measured(page: Painted) -> None:
         async with browser() as tab:
             await tab.open(f"http://127.0.0.1:{page.port}/")
             shown = "document.getElementById('figures').innerText"
-            await tab.until(f"{shown}.includes('41') && !{shown}.includes('flicker')")
+            await tab.until(f"{shown}.includes('41 · 57 · 90 ms') && !{shown}.includes('flicker')")
             page.figures = {**Painted.figures, "flicker_painted": 3.14, "flicker_output": 1.26}
             await tab.until(f"{shown}.includes('flicker') && {shown}.includes('3.1 → 1.3')")
 
     asyncio.run(look())
+
+
+def test_a_camera_that_is_gone_is_not_shown_as_live(page: Painted) -> None:
+    async def look() -> None:
+        async with browser() as tab:
+            await tab.open(f"http://127.0.0.1:{page.port}/")
+            await tab.until("state.innerText === 'live'")
+            page.away = True
+            await tab.until("/^no picture for [0-9]+ s$/.test(state.innerText)")
+            page.away = False
+            await tab.until("state.innerText === 'live'")
+
+    try:
+        asyncio.run(look())
+    finally:
+        page.away = False
 
 
 @pytest.mark.parametrize("width", [390, 1920])

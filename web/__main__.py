@@ -16,7 +16,7 @@ from aiohttp import web
 
 from pipeline.frame import Heard
 from pipeline.sinks._relay import TIME_BASE, pieces_of
-from pipeline.sinks.web import HEAD
+from pipeline.sinks.web import HEAD, Head
 from web.api import application
 from web.guard import Guard
 from web.page import Page
@@ -42,7 +42,7 @@ async def serve(about: dict[str, Any], frames: BinaryIO) -> None:
 
     loop = asyncio.get_running_loop()
     page = Page(loop, ask, about)
-    guard = Guard(about["host"], about["port"], about["token"])
+    guard = Guard(about["host"], about["port"], about["token"], about["names"])
     connections = Connections(page.screen, about["host"])
     server = application(page, guard, connections)
     runner = web.AppRunner(server, shutdown_timeout=0.5, access_log=None)
@@ -65,20 +65,20 @@ async def serve(about: dict[str, Any], frames: BinaryIO) -> None:
 
 def taken(
     frames: BinaryIO, about: dict[str, Any]
-) -> tuple[int, list[Any], Any, list[Heard]] | None:
-    """The next frame: time stamp, pictures, figures, sound; None at the end."""
-    head = frames.read(HEAD.size)
-    if len(head) < HEAD.size:
+) -> tuple[Head, list[Any], Any, list[Heard]] | None:
+    """The next frame: its head, pictures, figures, sound; None at the end."""
+    data = frames.read(HEAD.size)
+    if len(data) < HEAD.size:
         return None
-    pts, count, length = HEAD.unpack(head)
-    figures = json.loads(frames.read(length) or b"{}")
+    head = Head(*HEAD.unpack(data))
+    figures = json.loads(frames.read(head.figures) or b"{}")
     shape = about["height"], about["width"], 3
     size = math.prod(shape)
-    data = [frames.read(size) for _ in range(count)]
-    if any(len(part) < size for part in data):
+    parts = [frames.read(size) for _ in range(2 if head.input_of else 1)]
+    if any(len(part) < size for part in parts):
         return None
-    heard = list(pieces_of(frames, float(pts * TIME_BASE))) if about["sounds"] else []
-    return pts, [np.frombuffer(part, np.uint8).reshape(shape) for part in data], figures, heard
+    heard = list(pieces_of(frames, float(head.pts * TIME_BASE))) if about["sounds"] else []
+    return head, [np.frombuffer(part, np.uint8).reshape(shape) for part in parts], figures, heard
 
 
 if __name__ == "__main__":

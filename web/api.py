@@ -10,7 +10,7 @@ from aiohttp import WSMsgType, web
 
 from web.guard import Guard, harden
 from web.page import Page
-from web.screen import Crowded, encoded
+from web.screen import STILL_S, Crowded, encoded
 from web.shelf import checked
 from web.webrtc import Connections
 
@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 MOST_UPLOAD = 20 << 20
 MOST_WORDS = 64 << 10
 FIGURES_S = 1.0
+INPUT_S = 5.0
 
 
 def application(page: Page, guard: Guard, connections: Connections) -> web.Application:
@@ -80,20 +81,28 @@ class Api:
             kind = "multipart/x-mixed-replace; boundary=frame"
             answer = web.StreamResponse(headers={"Content-Type": kind})
             await answer.prepare(request)
-            while True:
-                await self._page.screen.next()
-                jpeg = await self._page.screen.jpeg(beside)
-                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                await answer.write(head.encode() + jpeg + b"\r\n")
+            with suppress(ConnectionError):  # until who watches leaves
+                while True:
+                    if self._page.screen.shows(beside):
+                        jpeg = await self._page.screen.jpeg(beside)
+                        kind = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"
+                        head = f"--frame\r\n{kind}\r\n\r\n"
+                        await answer.write(head.encode() + jpeg + b"\r\n")
+                    await self._page.screen.next(STILL_S)
+        return answer
 
     async def frame(self, request: web.Request) -> web.Response:
         """The newest frame, as it is."""
         screen, beside = self._page.screen, wants_input(request)
-        if not screen.frames:
+        if not screen.shows(False):
             raise web.HTTPServiceUnavailable(text="no frame yet")
         with screen.watched(beside):
-            if beside:  # the input must be asked for first
-                await asyncio.wait_for(asyncio.gather(screen.next(), asyncio.sleep(0.6)), 5)
+            try:
+                async with asyncio.timeout(INPUT_S):
+                    while not screen.shows(beside):  # the input must be asked for first
+                        await screen.next()
+            except TimeoutError:
+                raise web.HTTPServiceUnavailable(text="the input does not come") from None
             pixels = screen.picture(beside)
         body = await asyncio.to_thread(encoded, pixels, ".png", [])
         return web.Response(body=body, content_type="image/png")
@@ -101,7 +110,8 @@ class Api:
     async def health(self, _: web.Request) -> web.Response:
         """Whether frames come."""
         screen = self._page.screen
-        return web.json_response({"frames": screen.frames}, status=200 if screen.healthy else 503)
+        said = {"frames": screen.frames, "still_s": round(screen.still_s, 1)}
+        return web.json_response(said, status=200 if screen.healthy else 503)
 
     # -- to change -----------------------------------------------------------------------------
 
@@ -111,7 +121,7 @@ class Api:
 
     async def change(self, request: web.Request) -> web.Response:
         """A change, which comes back as the state that it leads to."""
-        self._page.change(json.loads(await self._words(request)))
+        self._page.change(words_in(await self._words(request)))
         return web.json_response(self._page.state())
 
     async def live(self, request: web.Request) -> web.StreamResponse:
@@ -133,7 +143,7 @@ class Api:
                     if message.type is not WSMsgType.TEXT:
                         break
                     try:
-                        self._page.change(json.loads(message.data))
+                        self._page.change(words_in(message.data))
                     except ValueError as error:
                         await socket.send_json({"error": str(error)})
             finally:
@@ -144,7 +154,7 @@ class Api:
         """A browser that wants to watch by WebRTC; it gets an answer."""
         if self._page.screen.is_full:
             raise Crowded
-        words = json.loads(await self._words(request))
+        words = words_in(await self._words(request))
         if not isinstance(words, dict):
             raise ValueError("an offer is a JSON object")
         return web.json_response(await self._connections.answer(words, wants_input(request)))
@@ -216,3 +226,11 @@ class Api:
 def wants_input(request: web.Request) -> bool:
     """`?beside=1`: with what it was painted from at its left."""
     return request.query.get("beside") == "1"
+
+
+def words_in(text: str | bytes) -> Any:
+    """What JSON says. ValueError: it is none, or nested more deeply than anything asked for."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("this is nested too deeply") from None

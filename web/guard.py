@@ -36,10 +36,12 @@ HEADERS = {
 class Guard:
     """The rules of one page at `host`; without a token it answers to this machine's names only."""
 
-    def __init__(self, host: str, port: int, token: str | None) -> None:
+    def __init__(self, host: str, port: int, token: str | None, given: list[str]) -> None:
+        """`given`: names of a proxy before it."""
         self._token, self._cookie = token, f"stylestream-{port}"
         own = socket.gethostname()
         self._names = LOCAL if not token else LOCAL | {host, own, f"{own}.local", socket.getfqdn()}
+        self._given = set(given)
 
     @property
     def middleware(self) -> Middleware:
@@ -64,8 +66,10 @@ class Guard:
         """A name that somebody else's DNS points here is not one of ours. With a token any address
         in digits is: those have no DNS."""
         name = urlsplit(f"//{request.host}").hostname or ""
-        if name not in self._names and not (self._token and is_address(name)):
-            raise web.HTTPForbidden(text="this page is for localhost: it has no such name")
+        if name not in self._names | self._given and not (self._token and is_address(name)):
+            raise web.HTTPForbidden(
+                text="this page has no such name: behind a proxy, --web-name says by which it goes"
+            )
 
     def _check_page(self, request: web.Request) -> None:
         """What changes something, or goes on talking, comes from this page or from a program."""
@@ -73,10 +77,18 @@ class Guard:
         if request.method in ("GET", "HEAD") and not talks:
             return
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is not None and urlsplit(origin).netloc != request.host:
+        if origin is not None and not self._is_own(origin, request):
             raise web.HTTPForbidden(text="another page may not do this")
         if not talks and request.path != "/sign_in" and request.headers.get(MARK) != "1":
             raise web.HTTPForbidden(text=f"changes need the header {MARK}: 1")
+
+    def _is_own(self, origin: str, request: web.Request) -> bool:
+        """Whether that is where this page came from; a proxy may call us by another name."""
+        try:
+            place = urlsplit(origin)
+        except ValueError:
+            return False
+        return place.netloc == request.host or place.hostname in self._given
 
     def _is_known(self, request: web.Request) -> bool:
         assert self._token

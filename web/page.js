@@ -5,6 +5,7 @@ import { MODES, View } from "./video.js";
 const at = (id) => document.getElementById(id);
 const view = new View(at);
 const brush = new Brush(at);
+const STILL_S = 5; // as for /health
 let state = null;
 let talking = null;
 let chosen = 0; // the region whose looks are shown
@@ -130,17 +131,20 @@ function showRegions() {
 }
 
 function showFigures() {
-  const { dropped, reconnects, latency_p50_ms: half, latency_p95_ms: most } = state.figures;
+  const { dropped, reconnects } = state.figures;
+  const latency = [50, 95, 99].map((share) => state.figures[`latency_p${share}_ms`]);
   const { flicker_painted: painted, flicker_output: calm } = state.figures;
   at("rate").textContent = state.frames_per_s.toFixed(1);
-  at("latency").textContent = half === undefined ? "–" : `${Math.round(half)} · ${Math.round(most)} ms`;
+  at("latency").textContent = latency.includes(undefined) ? "–" : `${latency.map(Math.round).join(" · ")} ms`;
   at("dropped").textContent = dropped ?? "–";
   at("reconnects").textContent = reconnects ?? "–";
   at("flicker").parentElement.hidden = painted === undefined;
   at("flicker").textContent = painted === undefined ? "" : `${painted.toFixed(1)} → ${calm.toFixed(1)}`;
   const words = state.recording ? "recording" : state.frozen ? "frozen" : state.frames ? "live" : "waiting";
-  at("state").textContent = words;
-  document.body.dataset.state = words;
+  // Else a camera that is gone would look like one before which nothing moves.
+  const isStill = state.frames && state.still_s > STILL_S;
+  at("state").textContent = isStill ? `no picture for ${Math.floor(state.still_s)} s` : words;
+  document.body.dataset.state = isStill ? "still" : words;
 }
 
 function show(now) {

@@ -1,7 +1,6 @@
 """The state of the live page: looks and regions, what is asked of the stream, what is recorded."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from pipeline.control import MOST_FADE_S, MOST_STRENGTH
 from pipeline.frame import Heard
 from pipeline.mask import Mask
 from pipeline.options import nearest
+from pipeline.sinks.web import Head
 from web.recording import Recording
-from web.screen import Pixels, Screen
+from web.screen import Ask, Pixels, Screen
 from web.shelf import GREY, Shelf, thumbnail
 
 MOST_REGIONS = 6
 KEYS = ("region", "shares", "fade_s", "strength", "keep_color", "frozen")
-
-Ask = Callable[[dict[str, Any]], None]
 
 
 @dataclass
@@ -36,13 +34,14 @@ class Page:
     def __init__(self, loop: asyncio.AbstractEventLoop, ask: Ask, about: dict[str, Any]) -> None:
         """`about`: what the output says of the stream."""
         self._ask = ask
-        self.screen = Screen(loop, lambda wanted: ask({"with_input": wanted}))
+        self.screen = Screen(loop, ask)
         self.shelf = Shelf()
         self.figures: dict[str, float] = {}
         self.token: str | None = about["token"]
         self.size: tuple[int, int] = (about["width"], about["height"])
         self._rate, self._sounds = about["rate"], about["sounds"]
         self._folder = about["recordings"]
+        self._paints: bool = about["paints"]
         self._input: str = about["input"]
         self._recording: Recording | None = None
         wanted = about["wanted"]
@@ -56,7 +55,7 @@ class Page:
 
     def _region(self, words: dict[str, Any]) -> Region:
         named = {self.shelf.name_of(path): share for path, share in words["shares"].items()}
-        shares = {name: share for name, share in named.items() if name and share}
+        shares = {name: share for name, share in named.items() if name and share and self._paints}
         return Region(words["name"], words["mask"], shares, thumbnail(first_of(words["mask"])))
 
     def close(self) -> None:
@@ -65,14 +64,18 @@ class Page:
         self.shelf.close()
 
     def show(
-        self, pts: int, pictures: list[Pixels], figures: dict[str, float], heard: list[Heard]
+        self,
+        head: Head,
+        pictures: list[Pixels],
+        figures: dict[str, float],
+        heard: list[Heard],
     ) -> None:
         """The newest frame, and the sound since the one before; called by the thread that takes
         them."""
         self.figures = figures
         if recording := self._recording:
-            recording.add(pts, pictures[0], heard)
-        self.screen.show(pts, pictures)
+            recording.add(head.pts, pictures[0], heard)
+        self.screen.show(head, pictures)
 
     # -- changes -------------------------------------------------------------------------------
 
@@ -83,6 +86,8 @@ class Page:
         for key in words:
             if key not in KEYS:
                 raise ValueError(f"unknown: {key}{nearest(key, KEYS)}; known: {', '.join(KEYS)}")
+        if words.keys() - {"frozen", "fade_s"}:
+            self._check_painting()
         fade_s = number(words, "fade_s", 0, MOST_FADE_S, 1.0)
         strength = number(words, "strength", 0, MOST_STRENGTH, self.strength)
         keep_color = truth(words, "keep_color", self.keep_color)
@@ -91,10 +96,17 @@ class Page:
             region = self.region(words.get("region", self.regions[0].name))
             region.shares = self._mixed(words["shares"])
             self._chosen = True
-        self.strength, self.keep_color, self.screen.frozen = strength, keep_color, frozen
+        self.strength, self.keep_color = strength, keep_color
+        self.screen.freeze(frozen)
         if words.keys() - {"frozen", "fade_s"}:
             self._say(fade_s)
         self.tell()
+
+    def _check_painting(self) -> None:
+        if not self._paints:
+            raise ValueError(
+                "nothing is painted here: the stream was started with --model identity"
+            )
 
     def _mixed(self, wanted: Any) -> dict[str, float]:
         if not isinstance(wanted, dict) or not set(wanted) <= set(self.shelf.looks):
@@ -122,6 +134,7 @@ class Page:
                 "strength": self.strength,
                 "keep_color": self.keep_color,
                 "fade_s": fade_s,
+                "offers": [str(look.path) for look in looks.values()],
             }
         )
 
@@ -134,6 +147,7 @@ class Page:
 
     def add_look(self, name: str, pixels: Pixels) -> str:
         """A picture as a look -> its name. ValueError: it cannot be one."""
+        self._check_painting()
         added = self.shelf.add(name, pixels)
         self.tell()
         return added.name
@@ -155,11 +169,13 @@ class Page:
     def set_region(self, name: str | None, mask: Pixels) -> str:
         """Where a region lies (white); None: a new one over all others, with the looks that lie
         beneath. ValueError: there are too many, or it is the lowest, which lies everywhere."""
+        self._check_painting()
         if name == self.regions[0].name:
             raise ValueError("the lowest region lies everywhere: it has no mask")
         if not mask.any():
             raise ValueError("the mask is black everywhere: nothing would be seen")
         region = self.region(name) if name else self._new_region()
+        self._sweep()
         region.mask, region.thumb = str(self.shelf.keep(mask)), thumbnail(mask)
         if not name:
             self.regions.append(region)
@@ -180,10 +196,15 @@ class Page:
         region = self.region(name)
         if region is self.regions[0]:
             raise ValueError("the lowest region stays")
+        self._sweep()
         self.regions.remove(region)
         self._chosen = True
         self._say(0.0)
         self.tell()
+
+    def _sweep(self) -> None:
+        """Masks that no region has. Before one is replaced: the one that it had may be read yet."""
+        self.shelf.sweep({Path(region.mask) for region in self.regions if region.mask})
 
     # -- recording -----------------------------------------------------------------------------
 

@@ -11,13 +11,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.sinks.web import Head
+
 Pixels = NDArray[np.uint8]
+Ask = Callable[[dict[str, Any]], None]
+"""Tells the stream something."""
 
 QUALITY = 85
 STALE_S = 5.0
 MOST_PX = 1920 * 1088
 """Moving pictures with more are sent smaller; a snapshot is not."""
 MOST_WATCHERS = 32
+STILL_S = 1.0
+"""How often a picture is sent that stays: browsers show one only when the next begins."""
 
 
 class Crowded(Exception):
@@ -27,30 +33,50 @@ class Crowded(Exception):
 class Screen:
     """`show` is called by the thread that takes frames, all else by the server's loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, want_input: Callable[[bool], None]) -> None:
-        """`want_input`: asks for the input beside each frame, or no longer."""
-        self._loop, self._want_input = loop, want_input
+    def __init__(self, loop: asyncio.AbstractEventLoop, ask: Ask) -> None:
+        """`ask`: tells whoever hands frames over whether the input is wanted with them
+        (`with_input`), and that of which frame (`held`, 0: each one's own)."""
+        self._loop, self._ask = loop, ask
         self.frames = 0
         self.frozen = False
-        self.pts = 0
         self._newest: list[Pixels] = []
+        self._number = 0  # of that frame
         self._came = asyncio.Event()
+        self._began_s = time.monotonic()
         self._times: deque[float] = deque(maxlen=60)
-        self._made: dict[bool, tuple[Pixels, asyncio.Task[bytes]]] = {}
+        self._made: dict[bool, tuple[list[Pixels], asyncio.Task[bytes]]] = {}
         self._watchers = self._comparing = 0
 
-    def show(self, pts: int, pictures: list[Pixels]) -> None:
-        """The newest frame, RGB; after it, where asked for, what it was painted from."""
-        self._loop.call_soon_threadsafe(self._arrived, pts, pictures)
+    def show(self, head: Head, pictures: list[Pixels]) -> None:
+        """The newest frame, RGB; after it, where asked for, what it was painted from, or while it
+        is frozen what the frame was that is seen. One that came before does not count."""
+        self._loop.call_soon_threadsafe(self._arrived, head, pictures)
 
-    def _arrived(self, pts: int, pictures: list[Pixels]) -> None:
-        self.frames += 1
-        self._times.append(time.monotonic())
+    def _arrived(self, head: Head, pictures: list[Pixels]) -> None:
+        if not head.again:
+            self.frames += 1
+            self._times.append(time.monotonic())
         if self.frozen and self._newest:
-            return
-        self.pts, self._newest = pts, pictures
+            if head.input_of != self._number or self.shows(True):
+                return
+            self._newest = [self._newest[0], pictures[1]]
+        else:
+            self._number = head.number
+            self._newest = pictures if head.input_of == head.number else pictures[:1]
+            if self.frozen:
+                self._ask({"held": self._number})
         came, self._came = self._came, asyncio.Event()
         came.set()
+
+    def freeze(self, frozen: bool) -> None:
+        """Hold what is seen, or no longer."""
+        if frozen != self.frozen:
+            self.frozen = frozen
+            self._ask({"held": self._number if frozen else 0})
+
+    def shows(self, beside: bool) -> bool:
+        """Whether there is a frame; with its input where that is asked for."""
+        return len(self._newest) > beside
 
     @property
     def is_full(self) -> bool:
@@ -74,7 +100,7 @@ class Screen:
         before = self._comparing > 0
         self._comparing += more
         if before != (self._comparing > 0):
-            self._want_input(not before)
+            self._ask({"with_input": not before})
 
     async def next(self, limit_s: float | None = None) -> None:
         """Until another frame is to be seen, or `limit_s` is over."""
@@ -82,10 +108,10 @@ class Screen:
             await asyncio.wait_for(self._came.wait(), limit_s)
 
     def picture(self, beside: bool, most_px: int = 0) -> Pixels:
-        """The newest frame; with the input at its left when that is asked for."""
+        """The newest frame; with the input at its left when that is asked for: it `shows` it."""
         pixels = self._newest[0]
         if beside:
-            pixels = np.hstack([self._newest[-1], pixels])
+            pixels = np.hstack([self._newest[1], pixels])
         scale = (most_px / (pixels.shape[0] * pixels.shape[1])) ** 0.5 if most_px else 1.0
         if scale < 1:
             size = int(pixels.shape[1] * scale), int(pixels.shape[0] * scale)
@@ -94,7 +120,7 @@ class Screen:
 
     async def jpeg(self, beside: bool) -> bytes:
         """The newest frame as JPEG, made once for all who watch."""
-        newest = self._newest[0]
+        newest = self._newest
         if beside not in self._made or self._made[beside][0] is not newest:
             work = asyncio.to_thread(
                 lambda: encoded(
@@ -106,15 +132,21 @@ class Screen:
 
     @property
     def rate(self) -> float:
-        """Frames a second, of late."""
+        """Frames a second, of late; while none comes no more than one in that time."""
         if len(self._times) < 2:
             return 0.0
-        return (len(self._times) - 1) / max(1e-3, self._times[-1] - self._times[0])
+        rate = (len(self._times) - 1) / max(1e-3, self._times[-1] - self._times[0])
+        return min(rate, 1 / self.still_s) if self.still_s > 1 else rate
+
+    @property
+    def still_s(self) -> float:
+        """For how long no new frame has come."""
+        return time.monotonic() - (self._times[-1] if self._times else self._began_s)
 
     @property
     def healthy(self) -> bool:
         """Whether frames come."""
-        return bool(self._times) and time.monotonic() - self._times[-1] < STALE_S
+        return bool(self._times) and self.still_s < STALE_S
 
     def state(self) -> dict[str, Any]:
         """How it goes."""
@@ -122,6 +154,7 @@ class Screen:
             "frozen": self.frozen,
             "frames": self.frames,
             "frames_per_s": round(self.rate, 1),
+            "still_s": round(self.still_s, 1),
             "watchers": self._watchers,
         }
 

@@ -79,6 +79,12 @@ class Shelf:
         cv2.imwrite(str(path), pixels[..., ::-1])
         return path
 
+    def sweep(self, masks: set[Path]) -> None:
+        """Unlink what was handed in and is neither a look nor one of these `masks`."""
+        used = {look.path for look in self.looks.values()} | masks
+        for path in set(Path(self._folder.name).iterdir()) - used:
+            path.unlink()
+
     def remove(self, name: str) -> None:
         """Take a look away that was handed in. ValueError: it was not."""
         if name not in self.looks or not self.looks[name].own:

@@ -29,7 +29,7 @@ from av.video.frame import PictureType
 from pipeline import color
 from pipeline.frame import ColorTags
 from pipeline.sinks._relay import TIME_BASE
-from web.screen import MOST_PX, Pixels, Screen
+from web.screen import MOST_PX, STILL_S, Pixels, Screen
 
 MOST_WAITING = 30
 KEY_S = 2.0
@@ -102,12 +102,12 @@ class Channel:
     async def _run(self) -> None:
         """One frame after the other, the newest each time; a still picture once a while."""
         while True:
-            if self._screen.frames:
+            if self._screen.shows(self._beside):
                 pixels = self._screen.picture(self._beside, MOST_PX)
                 for packet in await asyncio.to_thread(self._encoded, pixels):
                     for viewer in self._viewers:
                         viewer.offer(packet)
-            await self._screen.next(KEY_S / 2)
+            await self._screen.next(STILL_S)
 
     def _encoded(self, pixels: Pixels) -> list[Packet[Any]]:
         with self._encoding:

@@ -36,12 +36,16 @@ class SinkOptions:
     overwrite: bool = False
     web_token: str | None = None
     """File with the token that the live page asks for."""
+    web_names: tuple[str, ...] = ()
+    """By which a proxy before the live page is called."""
     recordings: str | None = None
     """Folder in which the live page may record."""
     source: str = ""
     """What is painted, as it may be shown."""
     wanted: Change | None = field(default=None, repr=False)
     """How the stream is to be painted when the output opens, for one that shows it."""
+    paints: bool = True
+    """False: the model is one that leaves frames as they are."""
     resume: bool = False
     """Go on with what an earlier run of the same job has left."""
     job: Job | None = None

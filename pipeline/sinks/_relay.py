@@ -16,7 +16,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from io import BytesIO
 from types import TracebackType
@@ -104,12 +104,15 @@ class Relay(ABC):
         """A line that the process said after `connected`."""
 
     def _pictures(self, frame: Frame) -> list[Pixels]:
-        """What is handed over of a frame; the process sees what it is by `_head`."""
+        """What is kept of a frame, to be handed over."""
         return [frame.pixels.copy()]
 
-    def _head(self, pts: int, pictures: list[Pixels]) -> bytes:
-        """What goes before the pictures."""
-        return HEADER.pack(pts)
+    def _parts(self, pts: int, pictures: list[Pixels], again: bool) -> Iterable[bytes | memoryview]:
+        """What is handed over of that, in order: a head and pixels. `again`: they are those of the
+        frame before."""
+        yield HEADER.pack(pts)
+        for pixels in pictures:
+            yield pixels.data.cast("B")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -213,10 +216,8 @@ class Relay(ABC):
                 raise SinkError(said.decode().strip() or f"{self._name}: its process ended")
             said = b""
             while (due := self._next()) is not None:
-                pts, pictures = due
-                self._put(child, self._head(pts, pictures))
-                for pixels in pictures:
-                    self._put(child, pixels.data.cast("B"))
+                for part in self._parts(*due):
+                    self._put(child, part)
                 if self.hears:
                     sound = b"".join(self._pieces.popleft() for _ in range(len(self._pieces)))
                     self._put(child, SIZE.pack(len(sound)) + sound)
@@ -237,12 +238,14 @@ class Relay(ABC):
             child.stdin.close()
             child.stdout.close()
 
-    def _next(self) -> tuple[int, list[Pixels]] | None:
-        """The newest frame, or after REPEAT_S the last one again; None at the end."""
+    def _next(self) -> tuple[int, list[Pixels], bool] | None:
+        """The newest frame, or after REPEAT_S the last one again, and which of both; None at the
+        end."""
         with self._changed:
             began = time.monotonic()
             limit_s = None if self._shown is None else REPEAT_S
             came = self._changed.wait_for(lambda: self._newest or self._ended, limit_s)
+            again = self._newest is None
             if self._newest is not None:
                 self._shown, self._newest = self._newest, None
                 self._changed.notify_all()
@@ -253,7 +256,7 @@ class Relay(ABC):
                 self._shown = pts + round((time.monotonic() - began) / TIME_BASE), pictures
             pts, pictures = self._shown
             self._last_pts = pts = max(pts, self._last_pts + 1)
-            return pts, pictures
+            return pts, pictures, again
 
     def _put(self, child: "subprocess.Popen[bytes]", data: bytes | memoryview) -> None:
         """Write it all within STALLED_S; one that listens may wait for a caller as long as it

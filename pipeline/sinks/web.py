@@ -10,8 +10,11 @@ import os
 import secrets
 import socket
 import struct
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.control import Figures, change_of
 from pipeline.errors import SinkError
@@ -21,8 +24,26 @@ from pipeline.sinks._relay import Relay
 
 HOST, PORT = "127.0.0.1", 8642
 SHORTEST_TOKEN = 16
-HEAD = struct.Struct("<qBI")
-"""Before a frame: time stamp, number of pictures (painted; input), bytes of figures as JSON."""
+INPUTS = 4
+"""Kept of the newest frames: the page says it is frozen one or two frames later."""
+
+
+class Head(NamedTuple):
+    """What comes before a frame."""
+
+    pts: int
+    number: int
+    """Counts the frames, from 1."""
+    again: bool
+    """It was handed over before: no new one came."""
+    input_of: int
+    """The number of the frame whose input comes after the painting; 0: none does."""
+    figures: int
+    """Bytes of figures as JSON, which come first."""
+
+
+HEAD = struct.Struct("<qQ?QI")
+"""A Head as bytes."""
 
 
 def prepare(text: str, options: SinkOptions) -> None:
@@ -31,6 +52,11 @@ def prepare(text: str, options: SinkOptions) -> None:
     if not options.web_token and not ipaddress.ip_address(host).is_loopback:
         raise SinkError(
             f"{text}: others could reach this page: --web-token FILE makes it ask for a token"
+        )
+    if options.web_names and not options.web_token:
+        raise SinkError(
+            f"{text}: others reach this page by --web-name {options.web_names[0]}: "
+            "--web-token FILE makes it ask for a token"
         )
     if options.web_token:
         token_in(Path(options.web_token))
@@ -98,34 +124,55 @@ class WebSink(Relay):
         assert options.wanted
         self._wanted = options.wanted.words()
         self._known = {path for r in options.wanted.regions or () for path in r.shares}
+        self._first = frozenset(self._known)
         self._place = {
             "host": host,
             "port": port,
             "token": token_in(Path(options.web_token)) if options.web_token else None,
+            "names": options.web_names,
+            "paints": options.paints,
             "recordings": options.recordings,
             "rate": float(info.rate or 25),
             "input": options.source,
         }
+        self._number = 0
+        self._inputs: deque[tuple[int, Pixels]] = deque(maxlen=INPUTS)
         self._with_input = False
+        self._held: tuple[int, Pixels] | None = None  # of the frame at which the page is frozen
         self._figures: Figures = {}
 
     def _about(self) -> dict[str, Any]:
+        self._with_input, self._held = False, None  # a page that begins has asked for nothing
         size = {"width": self._info.width, "height": self._info.height}
         return self._place | size | {"wanted": self._wanted, "sounds": self.hears}
 
     def _pictures(self, frame: Frame) -> list[Pixels]:
-        pictures = super()._pictures(frame)
-        if self._with_input and frame.before is not None:
-            pictures.append(frame.before.copy())
-        return pictures
+        """The input is always kept, for who asks once no frame comes any more."""
+        before = frame.pixels if frame.before is None else frame.before
+        return [*super()._pictures(frame), before.copy()]
 
-    def _head(self, pts: int, pictures: list[Pixels]) -> bytes:
+    def _parts(self, pts: int, pictures: list[Pixels], again: bool) -> Iterable[bytes | memoryview]:
+        painted, before = pictures
+        if not again:
+            self._number += 1
+            self._inputs.append((self._number, before))
+        of, seen = self._held or (self._number, before)
         figures = json.dumps(self._figures).encode()
-        return HEAD.pack(pts, len(pictures), len(figures)) + figures
+        head = Head(pts, self._number, again, of if self._with_input else 0, len(figures))
+        yield HEAD.pack(*head) + figures
+        yield painted.data.cast("B")
+        if self._with_input:
+            yield seen.data.cast("B")
 
     def tell(self, figures: Figures) -> None:
         """Goes to the page with the next frame."""
         self._figures = figures
+
+    def _hold(self, number: int) -> None:
+        """The page is frozen at that frame, 0: no longer. Its input is kept, or if it is gone
+        already the next one to it."""
+        near = min(self._inputs, key=lambda known: abs(known[0] - number), default=None)
+        self._held = (number, near[1]) if number and near else None
 
     def _heard(self, line: str) -> None:
         try:
@@ -133,7 +180,15 @@ class WebSink(Relay):
             if "with_input" in words:
                 self._with_input = bool(words["with_input"])
                 return
-            self._asked.append(change_of(words, self._known))
+            if "held" in words:
+                self._hold(int(words["held"]))
+                return
+            offers = set(words.pop("offers"))
+            change = change_of(words, self._known)
+            seen = {path for region in change.regions or () for path in region.shares}
+            gone = self._known - self._first - offers - seen
+            self._known -= gone
+            self._asked.append(replace(change, forget=frozenset(gone)))
             # A page that must be started again goes on from here.
             said = {key: value for key, value in words.items() if value is not None}
             self._wanted = self._wanted | said
