@@ -227,9 +227,10 @@ def conclude(report: Report) -> int:
         say(line)
     if report.interrupted and report.resumable:
         note("the same command with --resume goes on from here")
-    end = f"written: {report.output}" if report.frames_out else "nothing was written"
+    written = ", ".join(report.written)
+    end = f"written: {written}" if written and report.frames_out else "nothing was written"
     say(f"interrupted; {end}" if report.interrupted else end, facts={"report": report.as_dict()})
     if report.error:
-        say(report.error, logging.ERROR)
+        say(report.error, logging.ERROR, {"exit_code": StreamError.exit_code})
         return StreamError.exit_code
     return INTERRUPTED if report.interrupted else 0

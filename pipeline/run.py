@@ -19,6 +19,7 @@ from pipeline.errors import SourceInvalid
 from pipeline.latency import Governor, sizes_for
 from pipeline.ledger import Ledger
 from pipeline.opening import shown
+from pipeline.outlet import COMPLETE
 from pipeline.plan import Plan
 from pipeline.pool import FramePool
 from pipeline.queues import Ticket
@@ -41,6 +42,7 @@ DRAIN_S = 2.0
 SKIP_S = 0.02
 AHEAD = 2
 POLL_S = 0.2
+MEASURE_S = 1.0
 
 
 class Pipeline:
@@ -50,7 +52,7 @@ class Pipeline:
         self._plan, self._on_progress = plan, on_progress
         outputs = ", ".join(map(shown, plan.sinks))
         self.report = Report(shown(plan.source), outputs, notices=list(plan.notices))
-        self._account = Account(self.report, plan.info.rate)
+        self._account = Account(self.report, plan.info.rate, plan.sinks)
         self._live = plan.info.live
         sizes = sizes_for(plan.info.width, plan.info.height)
         self._left_out: list[Ticket] = []  # live frames that were too late, since the last taken
@@ -60,6 +62,7 @@ class Pipeline:
         self._share = 0.0  # how much is done of a frame that takes many calls
         self._stops: list[float] = []  # when the user asked to end
         self._finished = False
+        self._completed: list[str] = []  # of the outputs
 
     def __enter__(self) -> "Pipeline":
         """Start Ray, the pool and the stages."""
@@ -83,11 +86,10 @@ class Pipeline:
         """End all processes. After an error, what was written stays under its temporary name."""
         if not self._finished:
             self._crew.writer.ask("abandon", ENDING_S)
-        kept = journals(self._plan.sinks)
-        if self._finished and not self.report.interrupted:
-            for journal in kept:
+        if not self.report.interrupted:
+            for journal in journals(self._completed):
                 journal.remove()
-        self.report.resumable = any(kept)
+        self.report.resumable = any(journals(self._plan.sinks))
         self._account.close()
         self._crew.leave()
         stop_ray()
@@ -233,7 +235,10 @@ class Pipeline:
             self._take_painted(call, work)
         elif call.method == "write" and call.generation == self._ledger.generation:
             self._take_written(work)
-        elif call.method in ("finish", "abandon"):
+        elif call.method == "finish":
+            self._finished = True
+            self._take_finished(work)
+        elif call.method == "abandon":
             self._finished = True
 
     def _take_sent(self, call: Call, work: Work) -> None:
@@ -313,8 +318,19 @@ class Pipeline:
         self._ledger.take_written(work.tickets, work.next_index)
         self._account.written(work.tickets, self._ledger.written)
 
+    def _take_finished(self, work: Work) -> None:
+        """All outputs are complete, or but for those that `work.damage` tells of."""
+        each = zip(self._plan.sinks, work.outlets, strict=True)
+        self._completed = [
+            text for text, outlet in each if not work.damage or outlet.ended == COMPLETE
+        ]
+        self.report.written = list(map(shown, self._completed))
+        said = [text for text in (self.report.error, work.damage) if text]
+        self.report.error = "; ".join(said) or None
+
     def _tell(self) -> None:
         ledger = self._ledger
+        self._account.measure(MEASURE_S)
         self.report.max_latency = self._governor.as_dict()
         total = ledger.total if ledger.total is not None else self._plan.info.frames
         queues = {"frames": ledger.frames, "painted": ledger.painted}

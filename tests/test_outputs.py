@@ -176,7 +176,10 @@ def test_one_dead_output_stops_no_other(paint: Run, tmp_path: Path) -> None:
     out = tmp_path / "a.mp4"
     done = paint(source, "--model", "identity", "-o", out, "-o", "udp://256.0.0.1:1")
     assert done.returncode == 1
-    assert "256.0.0.1:1: nothing could be sent" in done.stderr
+    *_, written, error = done.stderr.splitlines()
+    assert "12 frames in, 12 out" in done.stderr
+    assert written == f"written: {out}"
+    assert error.startswith("error: udp://256.0.0.1:1: nothing could be sent")
     with av.open(str(out)) as media:
         assert len(list(media.decode(video=0))) == 12
 

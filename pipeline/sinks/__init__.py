@@ -19,6 +19,7 @@ from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
 from pipeline.job import Job
 from pipeline.opening import shown
+from pipeline.outlet import Outlet
 
 if TYPE_CHECKING:
     from pipeline.sinks._journal import Journal
@@ -73,6 +74,11 @@ class Sink(Protocol):
     @property
     def notices(self) -> list[str]:
         """What the user should know, one line each."""
+        ...
+
+    @property
+    def outlets(self) -> list[Outlet]:
+        """How each output that it is made of is, in the order in which they were named."""
         ...
 
     def __enter__(self) -> Self: ...
