@@ -19,4 +19,5 @@ class Outlet:
     """Frames in its own queue, which holds `room` of them."""
     room: int = 0
     ended: str = ""
-    """How it ended before the others: CLOSED by who watched, FAILED for good, or COMPLETE."""
+    """How it ended before the others: CLOSED by who watched (which is no
+    failure), FAILED for good, or COMPLETE."""

@@ -19,7 +19,7 @@ from pipeline.errors import SourceInvalid
 from pipeline.latency import Governor, sizes_for
 from pipeline.ledger import Ledger
 from pipeline.opening import shown
-from pipeline.outlet import COMPLETE
+from pipeline.outlet import CLOSED, COMPLETE
 from pipeline.plan import Plan
 from pipeline.pool import FramePool
 from pipeline.queues import Ticket
@@ -61,6 +61,7 @@ class Pipeline:
         self._polled_s = 0.0
         self._share = 0.0  # how much is done of a frame that takes many calls
         self._stops: list[float] = []  # when the user asked to end
+        self._closed = False  # by who watched the only output
         self._finished = False
         self._completed: list[str] = []  # of the outputs
 
@@ -127,12 +128,19 @@ class Pipeline:
         while not self._finished:
             if self._stops:
                 self._cut_short()
+            elif self._closed and not self._ledger.complete:
+                self._ledger.cut_now()
             self._feed_reader()
             self._feed_stylizers()
             self._feed_writer()
             for stage, call, work in self._crew.results(0.25):
                 self._take(stage, call, work)
             self._tell()
+
+    @property
+    def _ending(self) -> bool:
+        """Whether no more frames are wanted."""
+        return bool(self._stops) or self._closed
 
     def _cut_short(self) -> None:
         ledger = self._ledger
@@ -225,6 +233,8 @@ class Pipeline:
     # -- results -------------------------------------------------------------------------------
 
     def _take(self, stage: Supervised, call: Call, work: Work) -> None:
+        if work.outlets and all(outlet.ended for outlet in work.outlets):
+            self._closed = self._closed or any(o.ended == CLOSED for o in work.outlets)
         if call.method == "open" and stage is self._crew.writer:
             self._go_on_at(work.next_index)
         elif call.method == "read":
@@ -264,7 +274,7 @@ class Pipeline:
 
     def _go_on(self, rest: tuple[list[Ticket], list[int]]) -> None:
         """With what takes a stylizer more than one call."""
-        if self._stops:
+        if self._ending:
             self._ledger.give_up(rest)
         else:
             self._submit(self._crew.stylizers[0], "stylize", *rest, context=rest)
@@ -279,7 +289,7 @@ class Pipeline:
 
     def _take_read(self, call: Call, work: Work) -> None:
         ledger, report = self._ledger, self.report
-        if call.generation != ledger.generation or self._stops:
+        if call.generation != ledger.generation or self._ending:
             ledger.raw.give(call.context)
             return
         tickets = work.tickets
