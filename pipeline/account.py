@@ -4,6 +4,7 @@ import time
 from dataclasses import asdict
 from fractions import Fraction
 
+from pipeline.opening import shown
 from pipeline.queues import Ticket
 from pipeline.report import Report
 from pipeline.stabilize import Flicker
@@ -18,16 +19,17 @@ STAGES = ("Reader", "Stylizer", "Writer")
 class Account:
     """The report, complete once `close` has been called."""
 
-    def __init__(self, report: Report, rate: Fraction | None) -> None:
-        """`rate`: frames a second of the source, where known."""
+    def __init__(self, report: Report, rate: Fraction | None, outputs: list[str]) -> None:
+        """`rate`: frames a second of the source, where known. `outputs`: as the user named them."""
         self.report = report
+        self._outputs = names_of(outputs)
         report.stages = {name: Timings() for name in STAGES}
         self._own_notices = list(report.notices)
         self._said: dict[str, list[str]] = {}
         self._duration = 1 / rate if rate else 0
         self._first_pts: int | None = None
         self._flickered = 0
-        self._began = self._last_s = time.monotonic()
+        self._began = self._last_s = self._measured_s = time.monotonic()
 
     @property
     def elapsed_s(self) -> float:
@@ -51,11 +53,20 @@ class Account:
             report.memory_mib[name] = work.memory_mib
             report.peak_memory_mib[name] = work.peak_memory_mib
             report.cpu_s[name] = work.cpu_s
+        if work.helpers_mib or f"{name} helpers" in report.memory_mib:
+            self._helpers(f"{name} helpers", work.helpers_mib)
+        if work.outlets:
+            report.outputs = dict(zip(self._outputs, work.outlets, strict=True))
         if work.notices:
             # Each time anew: some of them count.
             self._said[name] = work.notices
             said = [text for texts in self._said.values() for text in texts]
             report.notices = list(dict.fromkeys([*self._own_notices, *said]))
+
+    def _helpers(self, name: str, mib: float) -> None:
+        peaks = self.report.peak_memory_mib
+        self.report.memory_mib[name] = mib
+        peaks[name] = max(peaks.get(name, 0.0), mib)
 
     def _flickers(self, flicker: Flicker) -> None:
         """The mean of all; in a long run of those of late."""
@@ -103,8 +114,18 @@ class Account:
         self.report.ending_s = now - self._last_s
         self.measure()
 
-    def measure(self) -> None:
-        """What this process, the driver, uses itself."""
+    def measure(self, every_s: float = 0.0) -> None:
+        """What this process, the driver, uses itself; not again before `every_s` have gone by."""
+        if time.monotonic() - self._measured_s < every_s:
+            return
+        self._measured_s = time.monotonic()
         self.report.memory_mib["driver"] = memory_mib()
         self.report.peak_memory_mib["driver"] = peak_memory_mib()
         self.report.cpu_s["driver"] = cpu_seconds()
+
+
+def names_of(outputs: list[str]) -> list[str]:
+    """As they may be shown, each of them once: what tells two apart may be a key that is not."""
+    names = [shown(text) for text in outputs]
+    counts = [names[: place + 1].count(name) for place, name in enumerate(names)]
+    return [f"{n} ({c})" if c > 1 else n for n, c in zip(names, counts, strict=True)]

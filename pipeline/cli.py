@@ -20,7 +20,7 @@ from pipeline.progress import ProgressView
 from pipeline.report import Progress, Report
 from pipeline.request import StreamOptions
 from pipeline.run import Pipeline
-from pipeline.sinks import check_folder
+from pipeline.sinks import check_folder, dated, is_dated
 
 EPILOG = """examples:
   python run_stream.py clip.mp4 --style styles/wave.jpg
@@ -97,6 +97,7 @@ def main(arguments: list[str]) -> int:
             return run_streams(words)
         source, options = chosen(words)
         speak(options.log)
+        options = named_now(options)
         films = films_of(source, options)
         return paint_all(films, options) if films else paint(source, options)
     except StreamError as error:
@@ -112,6 +113,17 @@ def main(arguments: list[str]) -> int:
         kind = type(error).__name__
         say(f"unforeseen, please report it: {kind}: {error}", logging.ERROR)
         return StreamError.exit_code
+
+
+def named_now(options: StreamOptions) -> StreamOptions:
+    """With the time in the names of outputs that ask for it: once, as every part of a run means the
+    same file. ConfigError: one of those is to be gone on with."""
+    for output in options.output if options.resume else []:
+        if is_dated(output):
+            raise ConfigError(
+                f"--resume: {output} is another file each time; name the one to go on with"
+            )
+    return replace(options, output=[dated(output) for output in options.output])
 
 
 def paint_all(films: list[Film], options: StreamOptions) -> int:
@@ -215,9 +227,10 @@ def conclude(report: Report) -> int:
         say(line)
     if report.interrupted and report.resumable:
         note("the same command with --resume goes on from here")
-    end = f"written: {report.output}" if report.frames_out else "nothing was written"
+    written = ", ".join(report.written)
+    end = f"written: {written}" if written and report.frames_out else "nothing was written"
     say(f"interrupted; {end}" if report.interrupted else end, facts={"report": report.as_dict()})
     if report.error:
-        say(report.error, logging.ERROR)
+        say(report.error, logging.ERROR, {"exit_code": StreamError.exit_code})
         return StreamError.exit_code
     return INTERRUPTED if report.interrupted else 0

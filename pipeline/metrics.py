@@ -65,6 +65,7 @@ class Metrics(Collector):
         about = {"input": report.input, "output": report.output}
         yield InfoMetricFamily("stylestream", "What goes where", about)
         yield from counters(report)
+        yield from outputs(report)
         yield from machine(report)
         yield gauge("source_up", "1 while the source is there, 0 while not", not report.away)
         yield from queues(self._progress)
@@ -92,6 +93,32 @@ def counters(report: Report) -> Iterator[Metric]:
         for key, count in dict(values).items():
             family.add_metric([key], count)
         yield family
+
+
+def outputs(report: Report) -> Iterator[Metric]:
+    """How each output is: one that is lost is no error as long as it comes back."""
+    up = labelled("output_up", "Whether it takes frames")
+    waiting = labelled("output_queue_frames", "Frames that wait for it")
+    room = labelled("output_queue_capacity", "Frames that may")
+    lost = counted("output_lost", "Times that it went away")
+    dropped = counted("output_dropped", "Frames that came too fast for it")
+    for name, outlet in dict(report.outputs).items():
+        up.add_metric([name], outlet.up)
+        waiting.add_metric([name], outlet.waiting)
+        room.add_metric([name], outlet.room)
+        lost.add_metric([name], outlet.lost)
+        dropped.add_metric([name], outlet.dropped)
+    yield from (up, waiting, room, lost, dropped)
+
+
+def labelled(name: str, about: str) -> GaugeMetricFamily:
+    """A figure of each output that goes up and down."""
+    return GaugeMetricFamily(f"stylestream_{name}", about, labels=["output"])
+
+
+def counted(name: str, about: str) -> CounterMetricFamily:
+    """A figure of each output that only grows, as long as its writer lives."""
+    return CounterMetricFamily(f"stylestream_{name}", about, labels=["output"])
 
 
 def machine(report: Report) -> Iterator[Metric]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.control import Figures
 from pipeline.errors import ConfigError
+from pipeline.outlet import Outlet
 from pipeline.timings import Timings
 
 
@@ -27,6 +28,8 @@ class Report:
     """Times that a live source came back."""
     away: str = ""
     """Why a live source is not there just now; "" while it is."""
+    outputs: dict[str, Outlet] = field(default_factory=dict)
+    """How each output was when it was last heard of."""
     media_s: float = 0.0
     """Duration of the video that was written."""
     elapsed_s: float = 0.0
@@ -43,7 +46,8 @@ class Report:
     """With --stabilize: how much paint changed from frame to frame beyond the content's own
     motion, of 255, as `painted` and in the `output`."""
     memory_mib: dict[str, float] = field(default_factory=dict)
-    """Resident size of each process when it was last heard of."""
+    """Resident size of each process when it was last heard of; `Writer helpers`: of all processes
+    that it has started, the senders of its outputs for one."""
     peak_memory_mib: dict[str, float] = field(default_factory=dict)
     """Resident size of each process at its largest; pool frames count where they are touched."""
     cpu_s: dict[str, float] = field(default_factory=dict)
@@ -51,6 +55,8 @@ class Report:
     stages: dict[str, Timings] = field(
         default_factory=lambda: {n: Timings() for n in ("Reader", "Stylizer", "Writer")}
     )
+    written: list[str] = field(default_factory=list)
+    """The outputs that are complete, as far as the run came."""
     notices: list[str] = field(default_factory=list)
     error: str | None = None
     interrupted: bool = False

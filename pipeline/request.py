@@ -132,7 +132,8 @@ class StreamOptions:
     )
     output: list[str] = option(
         [],
-        "file (.mp4 .mkv .webm .mov), folder of pictures (ends in /), rtmp:// rtsp:// srt:// "
+        "file (.mp4 .mkv .webm .mov; a-%Y%m%d-%H%M%S.mp4 has the time of the start), folder of "
+        "pictures (ends in /), rtmp:// rtsp:// srt:// "
         "udp:// tcp://, a playlist (FOLDER/live.m3u8), web: (a live page; web:ADDRESS:PORT), "
         "window:, camera: (a virtual one) or null:; several at a time; "
         "default: INPUT_STYLE.mp4 (.png) beside the input",

@@ -19,6 +19,7 @@ from pipeline.errors import SourceInvalid
 from pipeline.latency import Governor, sizes_for
 from pipeline.ledger import Ledger
 from pipeline.opening import shown
+from pipeline.outlet import CLOSED, COMPLETE
 from pipeline.plan import Plan
 from pipeline.pool import FramePool
 from pipeline.queues import Ticket
@@ -41,6 +42,7 @@ DRAIN_S = 2.0
 SKIP_S = 0.02
 AHEAD = 2
 POLL_S = 0.2
+MEASURE_S = 1.0
 
 
 class Pipeline:
@@ -50,7 +52,7 @@ class Pipeline:
         self._plan, self._on_progress = plan, on_progress
         outputs = ", ".join(map(shown, plan.sinks))
         self.report = Report(shown(plan.source), outputs, notices=list(plan.notices))
-        self._account = Account(self.report, plan.info.rate)
+        self._account = Account(self.report, plan.info.rate, plan.sinks)
         self._live = plan.info.live
         sizes = sizes_for(plan.info.width, plan.info.height)
         self._left_out: list[Ticket] = []  # live frames that were too late, since the last taken
@@ -59,7 +61,9 @@ class Pipeline:
         self._polled_s = 0.0
         self._share = 0.0  # how much is done of a frame that takes many calls
         self._stops: list[float] = []  # when the user asked to end
+        self._closed = False  # by who watched the only output
         self._finished = False
+        self._completed: list[str] = []  # of the outputs
 
     def __enter__(self) -> "Pipeline":
         """Start Ray, the pool and the stages."""
@@ -83,11 +87,10 @@ class Pipeline:
         """End all processes. After an error, what was written stays under its temporary name."""
         if not self._finished:
             self._crew.writer.ask("abandon", ENDING_S)
-        kept = journals(self._plan.sinks)
-        if self._finished and not self.report.interrupted:
-            for journal in kept:
+        if not self.report.interrupted:
+            for journal in journals(self._completed):
                 journal.remove()
-        self.report.resumable = any(kept)
+        self.report.resumable = any(journals(self._plan.sinks))
         self._account.close()
         self._crew.leave()
         stop_ray()
@@ -125,12 +128,19 @@ class Pipeline:
         while not self._finished:
             if self._stops:
                 self._cut_short()
+            elif self._closed and not self._ledger.complete:
+                self._ledger.cut_now()
             self._feed_reader()
             self._feed_stylizers()
             self._feed_writer()
             for stage, call, work in self._crew.results(0.25):
                 self._take(stage, call, work)
             self._tell()
+
+    @property
+    def _ending(self) -> bool:
+        """Whether no more frames are wanted."""
+        return bool(self._stops) or self._closed
 
     def _cut_short(self) -> None:
         ledger = self._ledger
@@ -223,6 +233,8 @@ class Pipeline:
     # -- results -------------------------------------------------------------------------------
 
     def _take(self, stage: Supervised, call: Call, work: Work) -> None:
+        if work.outlets and all(outlet.ended for outlet in work.outlets):
+            self._closed = self._closed or any(o.ended == CLOSED for o in work.outlets)
         if call.method == "open" and stage is self._crew.writer:
             self._go_on_at(work.next_index)
         elif call.method == "read":
@@ -233,7 +245,10 @@ class Pipeline:
             self._take_painted(call, work)
         elif call.method == "write" and call.generation == self._ledger.generation:
             self._take_written(work)
-        elif call.method in ("finish", "abandon"):
+        elif call.method == "finish":
+            self._finished = True
+            self._take_finished(work)
+        elif call.method == "abandon":
             self._finished = True
 
     def _take_sent(self, call: Call, work: Work) -> None:
@@ -259,7 +274,7 @@ class Pipeline:
 
     def _go_on(self, rest: tuple[list[Ticket], list[int]]) -> None:
         """With what takes a stylizer more than one call."""
-        if self._stops:
+        if self._ending:
             self._ledger.give_up(rest)
         else:
             self._submit(self._crew.stylizers[0], "stylize", *rest, context=rest)
@@ -274,7 +289,7 @@ class Pipeline:
 
     def _take_read(self, call: Call, work: Work) -> None:
         ledger, report = self._ledger, self.report
-        if call.generation != ledger.generation or self._stops:
+        if call.generation != ledger.generation or self._ending:
             ledger.raw.give(call.context)
             return
         tickets = work.tickets
@@ -313,8 +328,19 @@ class Pipeline:
         self._ledger.take_written(work.tickets, work.next_index)
         self._account.written(work.tickets, self._ledger.written)
 
+    def _take_finished(self, work: Work) -> None:
+        """All outputs are complete, or but for those that `work.damage` tells of."""
+        each = zip(self._plan.sinks, work.outlets, strict=True)
+        self._completed = [
+            text for text, outlet in each if not work.damage or outlet.ended == COMPLETE
+        ]
+        self.report.written = list(map(shown, self._completed))
+        said = [text for text in (self.report.error, work.damage) if text]
+        self.report.error = "; ".join(said) or None
+
     def _tell(self) -> None:
         ledger = self._ledger
+        self._account.measure(MEASURE_S)
         self.report.max_latency = self._governor.as_dict()
         total = ledger.total if ledger.total is not None else self._plan.info.frames
         queues = {"frames": ledger.frames, "painted": ledger.painted}

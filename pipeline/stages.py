@@ -7,19 +7,21 @@ goes on where the driver says. Their names show in a process list as ray::Reader
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pipeline.confined import confine
 from pipeline.control import Change, Figures
+from pipeline.errors import SinkError
 from pipeline.frame import Frame, Pixels, StreamInfo
+from pipeline.outlet import COMPLETE, Outlet
 from pipeline.pool import FramePool, PoolHandle, SentFrames
 from pipeline.queues import Ticket
 from pipeline.sinks import SinkOptions, journals, open_sinks
 from pipeline.sources import SourceOptions, open_source
 from pipeline.stabilize import Flicker, Stabilizer
-from pipeline.timings import cpu_seconds, memory_mib, peak_memory_mib
+from pipeline.timings import cpu_seconds, helpers_mib, memory_mib, peak_memory_mib
 
 END = object()
 HELD = 1000
@@ -55,6 +57,9 @@ class Work:
     """Stylizer on another node: what it painted, a frame for each ticket."""
     peak_memory_mib: float = field(default_factory=peak_memory_mib)
     cpu_s: float = field(default_factory=cpu_seconds)
+    helpers_mib: float = field(default_factory=helpers_mib)
+    outlets: list[Outlet] = field(default_factory=list)
+    """Writer: how each output is, in their order."""
 
 
 class Stage:
@@ -188,8 +193,14 @@ class Writer(Stage):
         return self._report()
 
     def finish(self, cut: bool = False) -> Work:
-        """Complete the output under its final name; `cut`: as it was asked to end early."""
-        self._sink.finish(cut)
+        """Complete the output under its final name; `cut`: as it was asked to end early. Of several
+        those that can be: what is wrong with the others comes back as `damage`."""
+        try:
+            self._sink.finish(cut)
+        except SinkError as error:
+            if not any(outlet.ended == COMPLETE for outlet in self._sink.outlets):
+                raise
+            return replace(self._report(), damage=str(error))
         return self._report()
 
     def abandon(self) -> Work:
@@ -208,4 +219,5 @@ class Writer(Stage):
             flicker=self._stabilizer.take_flicker() if self._stabilizer else None,
             notices=[*self._said, *self._sink.notices],
             asked=self._sink.take_asked(),
+            outlets=self._sink.outlets,
         )

@@ -5,7 +5,9 @@ no other. In the Ray that is started here they share their stylizers (shared.py)
 stdin: addresses hold passwords, and command lines can be read by all.
 """
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +26,7 @@ from rich.table import Table
 from pipeline.cluster import own_address, ray_is_whole, start_ray, stop_ray
 from pipeline.errors import ConfigError
 from pipeline.gathered import Gathered, free_ports
-from pipeline.logs import say
+from pipeline.logs import Facts, say, speak
 from pipeline.metrics_server import MetricsServer
 from pipeline.options import build
 from pipeline.plan import SHARED_RAY
@@ -36,6 +38,8 @@ LEAVING_S = 2.0
 """Streams may take so long to leave a Ray that is to be ended."""
 ENDING_S = 30.0
 INTERRUPTED = 130
+FOR_ALL = ("log", "metrics")
+"""What is said and served by the program above the streams: it stands beside `streams:`."""
 
 
 def streams_in(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -50,16 +54,27 @@ def streams_in(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
         name = str(key)
         if not isinstance(own, dict) or "input" not in (config | own):
             raise ConfigError(f"stream {name} needs an input")
+        if "log" in own:
+            raise ConfigError(f"stream {name}: log is for all of them: write it beside streams:")
         whole[name] = config | own
+        if "report" not in own and isinstance(config.get("report"), str):
+            whole[name]["report"] = report_of(name, config["report"])
         try:
             options = build(StreamOptions, {k: v for k, v in whole[name].items() if k != "input"})
         except ConfigError as error:
             raise ConfigError(f"stream {name}: {error}") from error
-        for output in options.output:
-            if output != "null:" and output in taken:
-                raise ConfigError(f"streams {taken[output]} and {name} both write to {output}")
-            taken[output] = name
+        reports = [options.report] if options.report else []
+        for path in (*options.output, *reports):
+            if path != "null:" and path in taken:
+                raise ConfigError(f"streams {taken[path]} and {name} both write to {path}")
+            taken[path] = name
     return whole
+
+
+def report_of(name: str, path: str) -> str:
+    """`all.json`, which is said once for all streams -> `all-door.json` for the stream `door`."""
+    whole, own = Path(path), re.sub(r"[^\w.-]", "_", name)
+    return str(whole.with_name(f"{whole.stem}-{own}{whole.suffix}"))
 
 
 class Stream:
@@ -68,7 +83,7 @@ class Stream:
     def __init__(self, name: str, options: dict[str, Any], shared: Path, say_all: bool) -> None:
         self.name, self.said = name, "starting"
         self.port = options.get("metrics")
-        self._say_all = say_all
+        self._say_all, self._as_json = say_all, options["log"] == "json"
         command = [sys.executable, str(PROGRAM), "--config", "-"]
         # A group of its own: Ctrl-C is handed on by us, once.
         self.process = subprocess.Popen(
@@ -89,8 +104,13 @@ class Stream:
     def _hear(self, lines: IO[str]) -> None:
         with lines:
             for line in lines:
-                self.said = line.strip() or self.said
-                if self._say_all:
+                facts = facts_of(line)
+                # What libraries print comes as it is, whatever form was asked for.
+                said = str(facts["message"]) if facts else line.strip()
+                self.said = said or self.said
+                if self._as_json:
+                    say(said, facts=facts | {"stream": self.name})
+                elif self._say_all:
                     say(f"{self.name}: {self.said}")
 
     @property
@@ -117,16 +137,27 @@ class Stream:
         return code
 
 
+def facts_of(line: str) -> Facts:
+    """What a line of JSON holds; nothing when it is of another kind."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and "message" in found else {}
+
+
 def run_streams(config: dict[str, Any]) -> int:
     """All of them until the last has ended -> the worst of their exit codes."""
-    port = build(StreamOptions, {"metrics": config.pop("metrics", None)}).metrics
-    wanted = streams_in(config)
+    about = build(StreamOptions, {key: config.pop(key) for key in FOR_ALL if key in config})
+    speak(about.log)
+    port = about.metrics
+    wanted = {name: own | {"log": about.log} for name, own in streams_in(config).items()}
     if port is not None:
         ports = free_ports(len(wanted))
         beneath = zip(wanted.items(), ports, strict=True)
         wanted = {name: {"metrics": free} | own for (name, own), free in beneath}
     with SharedRay() as ray:
-        return watch(wanted, port, ray)
+        return watch(wanted, port, ray, about.log)
 
 
 class SharedRay:
@@ -161,7 +192,7 @@ class SharedRay:
         self._start()
 
 
-def watch(wanted: dict[str, dict[str, Any]], port: int | None, ray: SharedRay) -> int:
+def watch(wanted: dict[str, dict[str, Any]], port: int | None, ray: SharedRay, form: str) -> int:
     """Start them, tell how they go, and serve the figures of all -> the worst of their exit
     codes."""
     stopped = threading.Event()
@@ -169,15 +200,16 @@ def watch(wanted: dict[str, dict[str, Any]], port: int | None, ray: SharedRay) -
         signal.signal(number, lambda *_: stopped.set())
     console = Console(stderr=True)
     streams: list[Stream] = []
-    # On a terminal a table, elsewhere the lines as they come.
+    # For a person at a terminal a table, else the lines as they come.
+    as_table = console.is_terminal and form == "text"
     shown = Live(console=console, get_renderable=lambda: table(streams), transient=True)
     with ExitStack() as stack:
         if port is not None:
             figures = Gathered(streams)
             stack.enter_context(MetricsServer(port, figures, figures.health))
         for name, own in wanted.items():
-            streams.append(Stream(name, own, ray.file, not console.is_terminal))
-        if console.is_terminal:
+            streams.append(Stream(name, own, ray.file, not as_table))
+        if as_table:
             stack.enter_context(shown)
         while any(stream.process.poll() is None for stream in streams):
             if stopped.wait(LOOK_S):
@@ -187,7 +219,8 @@ def watch(wanted: dict[str, dict[str, Any]], port: int | None, ray: SharedRay) -
             stream.stop()
         codes = [stream.close() for stream in streams]
     for stream, code in zip(streams, codes, strict=True):
-        say(f"{stream.name}: {stream.state}: {stream.said}", facts={"exit_code": code})
+        facts = {"stream": stream.name, "exit_code": code}
+        say(f"{stream.name}: {stream.state}: {stream.said}", facts=facts)
     bad = [code if code > 0 else 1 for code in codes if code not in (0, INTERRUPTED)]
     return max(bad) if bad else max(codes)
 

@@ -4,12 +4,18 @@ import math
 import re
 import resource
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 STEP = 1.02
 SMALLEST_S = 1e-6
+LOOK_S = 1.0
+"""As long what the helpers of a process use is taken to be what it was."""
+
+_helpers = (-math.inf, 0.0)
 
 
 class Timings:
@@ -59,10 +65,41 @@ def peak_memory_mib() -> float:
     return _resident_mib("VmHWM")
 
 
+def helpers_mib() -> float:
+    """Resident size of the processes that this one has started, and of theirs, together, MiB: of
+    about now. 0 where /proc does not tell."""
+    global _helpers
+    looked_s, mib = _helpers
+    if time.monotonic() - looked_s > LOOK_S:
+        mib = sum(_status_mib(pid, "VmRSS") for pid in _children("self"))
+        _helpers = time.monotonic(), mib
+    return mib
+
+
+def _children(pid: str) -> Iterator[str]:
+    """All processes beneath one."""
+    for task in Path("/proc", pid, "task").glob("*/children"):
+        try:
+            children = task.read_text().split()
+        except OSError:  # the thread has ended
+            continue
+        for child in children:
+            yield child
+            yield from _children(child)
+
+
+def _status_mib(pid: str, key: str) -> float:
+    """A size that /proc tells; 0 of a process that has ended."""
+    try:
+        found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc", pid, "status").read_text())
+    except OSError:
+        return 0.0
+    return int(found[1]) / 1024 if found else 0.0
+
+
 def _resident_mib(key: str) -> float:
-    status = Path("/proc/self/status")
-    if status.exists():  # what getrusage says on Linux counts the process that started this one
-        (kib,) = re.findall(rf"{key}:\s+(\d+) kB", status.read_text())
-        return int(kib) / 1024
+    # What getrusage says on Linux counts the process that started this one.
+    if told := _status_mib("self", key):
+        return told
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from media import BT709, picture, video
 
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
-from pipeline.sinks import SinkOptions, _queued, open_sink, open_sinks, prepare
+from pipeline.sinks import SinkOptions, _queued, dated, open_sink, open_sinks, prepare
 
 BASE = Fraction(1, 25)
 LIVE = StreamInfo(160, 96, BASE, Fraction(25), BT709, live=True)
@@ -149,12 +150,36 @@ def test_several_outputs_each_get_every_frame(paint: Run, tmp_path: Path) -> Non
     assert receiver.frames()[0]
 
 
+def test_a_run_that_is_started_again_writes_another_file(paint: Run, tmp_path: Path) -> None:
+    words = ("test:size=64x48,frames=3", "--model", "identity")
+    for _ in range(2):  # more than a second apart, as a start takes longer
+        done = paint(*words, "-o", tmp_path / "%Y" / "wall-%m%d-%H%M%S.mkv")
+        assert done.returncode == 0, done.stderr
+    made = sorted(tmp_path.rglob("*.mkv"))
+    assert len(made) == 2
+    assert all(
+        re.fullmatch(r"20\d\d/wall-\d{4}-\d{6}", str(p.relative_to(tmp_path))[:-4]) for p in made
+    )
+    assert f"written: {made[1]}" in done.stderr
+    resumed = paint(*words, "-o", tmp_path / "wall-%m%d-%H%M%S.mkv", "--resume")
+    assert resumed.returncode == 2
+    assert "name the one to go on with" in resumed.stderr
+
+
+@pytest.mark.parametrize("name", ["100%done.mkv", "%d.mkv", "50%-%Y%m.mkv", "%Y%m%05d.png"])
+def test_other_names_keep_their_percent(name: str) -> None:
+    assert dated(name) == name
+
+
 def test_one_dead_output_stops_no_other(paint: Run, tmp_path: Path) -> None:
     source = video(tmp_path / "in.mp4", frames=12)
     out = tmp_path / "a.mp4"
     done = paint(source, "--model", "identity", "-o", out, "-o", "udp://256.0.0.1:1")
     assert done.returncode == 1
-    assert "256.0.0.1:1: nothing could be sent" in done.stderr
+    *_, written, error = done.stderr.splitlines()
+    assert "12 frames in, 12 out" in done.stderr
+    assert written == f"written: {out}"
+    assert error.startswith("error: udp://256.0.0.1:1: nothing could be sent")
     with av.open(str(out)) as media:
         assert len(list(media.decode(video=0))) == 12
 

@@ -3,9 +3,12 @@
 import os
 import sys
 import types
+from pathlib import Path
 
+import av
 import cv2
 import pytest
+from conftest import Run
 
 from pipeline.errors import SinkError
 from pipeline.sinks import prepare
@@ -27,6 +30,43 @@ def test_no_screen_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     if sys.platform.startswith("linux"):
         with pytest.raises(SinkError, match="DISPLAY is not set"):
             prepare("window:")
+
+
+@pytest.fixture
+def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OpenCV with windows, in all processes of a run; a user closes one at its fifth picture."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import cv2\n"
+        "keys = iter([-1] * 4)\n"
+        "cv2.getBuildInformation = lambda: '  GUI:  QT5'\n"
+        "cv2.namedWindow = cv2.resizeWindow = cv2.imshow = lambda *_: None\n"
+        "cv2.destroyAllWindows = lambda: None\n"
+        "cv2.waitKey = lambda _: next(keys, ord('q'))\n"
+        "cv2.getWindowProperty = lambda *_: 1.0\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("DISPLAY", ":0")
+
+
+@pytest.mark.usefixtures("screen")
+def test_closing_the_only_window_is_an_end_like_any_other(paint: Run) -> None:
+    done = paint("test:live,size=64x48,rate=25", "--model", "identity", "-o", "window:")
+    assert done.returncode == 0, done.stderr
+    assert "note: window: was closed" in done.stderr
+    assert " frames in, " in done.stderr
+    assert done.stderr.splitlines()[-1] == "written: window:"
+
+
+@pytest.mark.usefixtures("screen")
+def test_beside_a_window_that_is_closed_others_go_on(paint: Run, tmp_path: Path) -> None:
+    film = tmp_path / "a.mkv"
+    words = ("test:size=64x48,rate=25,frames=60", "--model", "identity")
+    done = paint(*words, "-o", "window:", "-o", film)
+    assert done.returncode == 0, done.stderr
+    assert "note: window: was closed" in done.stderr
+    assert done.stderr.splitlines()[-1] == f"written: window:, {film}"
+    with av.open(str(film)) as media:
+        assert len(list(media.decode(video=0))) == 60
 
 
 def test_no_virtual_camera_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:

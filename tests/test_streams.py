@@ -63,6 +63,31 @@ def test_a_dead_camera_disturbs_no_other(paint: Run, tmp_path: Path) -> None:
     assert (tmp_path / "alive.mkv").exists()
 
 
+def test_every_line_of_every_stream_is_one_json_object(paint: Run, tmp_path: Path) -> None:
+    taken = tmp_path / "there.mkv"
+    taken.touch()
+    config = write(
+        tmp_path / "streams.yaml",
+        {"log": "json", "report": str(tmp_path / "end.json")},
+        wrong={"input": SCENE, "output": str(taken)},
+        well={"input": SCENE, "output": "null:"},
+    )
+    done = paint("--config", config)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 1
+    assert all({"time", "level", "message"} <= line.keys() for line in lines)
+    assert not any(line["message"].startswith("{") for line in lines)
+    of = {name: [x for x in lines if x.get("stream") == name] for name in ("wrong", "well")}
+    error = next(line for line in of["wrong"] if line["level"] == "error")
+    assert (error["message"].split(" exists")[0], error["exit_code"]) == (str(taken), 1)
+    (report,) = (line["report"] for line in of["well"] if "report" in line)
+    assert report["frames_out"] == 50
+    assert [of[name][-1]["exit_code"] for name in of] == [1, 0]
+    # Said once for all, it is a file for each that came so far.
+    assert json.loads((tmp_path / "end-well.json").read_text())["frames_out"] == 50
+    assert not (tmp_path / "end.json").exists()
+
+
 def test_the_figures_of_all_come_from_one_port_and_ctrl_c_completes_all(tmp_path: Path) -> None:
     names, port = ("first", "second"), free_port()
     config = write(
@@ -134,6 +159,11 @@ def test_streams_share_one_stylizer_and_lose_no_frame_when_it_or_ray_dies(tmp_pa
             {"output": "o.mp4", "streams": {"a": {"input": "x"}, "b": {"input": "y"}}},
             "a and b both write to o.mp4",
         ),
+        (
+            {"streams": {n: {"input": "x", "report": "r.json"} for n in "ab"}},
+            "a and b both write to r.json",
+        ),
+        ({"streams": {"a": {"input": "x", "log": "json"}}}, "stream a: log is for all"),
     ],
 )
 def test_what_makes_no_sense_is_said_before_anything_starts(config: dict, said: str) -> None:
@@ -146,3 +176,14 @@ def test_what_stands_beside_the_streams_is_for_all() -> None:
         {"strength": 0.5, "streams": {1: {"input": "x"}, "b": {"input": "y", "strength": 1}}}
     )
     assert found == {"1": {"strength": 0.5, "input": "x"}, "b": {"strength": 1, "input": "y"}}
+
+
+def test_a_report_that_is_said_once_is_a_file_for_each() -> None:
+    streams = {
+        "back door": {"input": "x"},
+        "b": {"input": "y", "report": "own.json"},
+        "../c": {"input": "z"},
+    }
+    found = streams_in({"report": "out/all.json", "streams": streams})
+    said = [own["report"] for own in found.values()]
+    assert said == ["out/all-back_door.json", "own.json", "out/all-.._c.json"]

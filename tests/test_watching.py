@@ -173,6 +173,36 @@ def test_health_is_about_frames_and_every_line_is_json(watched: Watched) -> None
     assert report["dropped"] == sum(report["drops"].values())
 
 
+def test_each_output_tells_how_it_is(tmp_path: Path) -> None:
+    film, port = tmp_path / "a.mkv", free_port()
+    dead = [f"rtmp://me:{WORD}@127.0.0.1:1/app/{WORD}{i}" for i in range(2)]
+    run = Watched(*("-o", film, "-o", f"udp://127.0.0.1:{port}", "-o", dead[0], "-o", dead[1]))
+    about = "stylestream_output_{} {}".format
+    shown = ["rtmp://127.0.0.1:1/app/...", "rtmp://127.0.0.1:1/app/... (2)"]
+    sent = f"udp://127.0.0.1:{port}"
+    run.wait(lambda: run.figures().get(about("up", sent)) == 1)
+    run.wait(lambda: min(run.figures()[about("lost_total", name)] for name in shown) > 0)
+    run.wait(lambda: run.figures().get("stylestream_memory_bytes driver", 0) > 20 << 20)
+    figures = run.figures()
+    assert [figures[about("up", name)] for name in ("null:", film, *shown)] == [1, 1, 0, 0]
+    assert figures[about("lost_total", film)] == figures[about("lost_total", sent)] == 0
+    assert figures[about("dropped_total", film)] == 0
+    assert figures[about("dropped_total", shown[0])] > 0
+    assert 0 <= figures[about("queue_frames", film)] < figures[about("queue_capacity", film)]
+    if Path("/proc/self/task", str(os.getpid()), "children").exists():
+        assert figures["stylestream_memory_bytes Writer helpers"] > 20 << 20  # the sender
+    lines = run.end()
+    (report,) = (line["report"] for line in lines if "report" in line)
+    run.camera.stop()
+    assert list(report["outputs"]) == ["null:", str(film), sent, *shown]
+    assert report["outputs"][str(film)]["ended"] == "complete"
+    assert report["outputs"][shown[1]]["ended"] == "failed"
+    assert report["written"] == ["null:", str(film), sent]
+    assert film.exists()
+    assert lines[-1]["level"] == "error"
+    assert lines[-1]["message"].count("nothing could be sent") == 2
+
+
 def test_it_is_watched_while_its_source_is_waited_for() -> None:
     began, run = time.monotonic(), Watched("--wait-for-source", is_there=False)
     run.wait(lambda: run.get("/health")[0] == 503)

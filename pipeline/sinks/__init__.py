@@ -1,11 +1,13 @@
 """Where frames go. A sink is one file here; its name is its scheme or its kind."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from time import localtime, strftime
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, cast
 
@@ -17,10 +19,12 @@ from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
 from pipeline.job import Job
 from pipeline.opening import shown
+from pipeline.outlet import Outlet
 
 if TYPE_CHECKING:
     from pipeline.sinks._journal import Journal
 
+_TIME_FIELD = re.compile("%[YmdHMS]")
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 
@@ -76,6 +80,11 @@ class Sink(Protocol):
         """What the user should know, one line each."""
         ...
 
+    @property
+    def outlets(self) -> list[Outlet]:
+        """How each output that it is made of is, in the order in which they were named."""
+        ...
+
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -113,6 +122,19 @@ class _Kind(Protocol):
 def kinds() -> list[str]:
     """The names of the sinks that exist."""
     return sorted(p.stem for p in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def is_dated(text: str) -> bool:
+    """Whether `text` is a video file named by the time: two fields of a date or more, and no other
+    `%`, so that 100%done.mp4 is a name like any other."""
+    fields = _TIME_FIELD.findall(text)
+    return _kind_of(text) == "file" and len(fields) == text.count("%") > 1
+
+
+def dated(text: str) -> str:
+    """`wall-%Y%m%d-%H%M%S.mp4` -> wall-20260504-181500.mp4, by the clock of this machine: a run
+    that is started again writes another file. Other names as they are."""
+    return strftime(text, localtime()) if is_dated(text) else text
 
 
 def shows_input(text: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Self
 from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, Heard
+from pipeline.outlet import Outlet
 from pipeline.sinks import Sink, check_order
 
 QUEUE_BYTES = 64 << 20
@@ -32,7 +33,7 @@ class Queued:
         self._changed = threading.Condition()
         self._frames: deque[Frame] = deque()
         self._unheard: deque[tuple[float, Heard]] = deque(maxlen=MOST_PIECES)
-        self._dropped = 0
+        self._dropped = self._room = 0
         self._ended = False
         self._error: SinkError | None = None
         self._thread = threading.Thread(target=self._run, daemon=True, name="queued")
@@ -56,6 +57,18 @@ class Queued:
         said = [f"{self._name}: {self._dropped} frames came too fast for it"]
         return [*self._sink.notices, *(said if self._dropped else [])]
 
+    @property
+    def outlets(self) -> list[Outlet]:
+        """What its queue holds, and what it had no room for."""
+        return [
+            Outlet(
+                up=self._error is None,
+                dropped=self._dropped,
+                waiting=len(self._frames),
+                room=self._room,
+            )
+        ]
+
     def take_asked(self) -> list[Change]:
         """Nobody asks where frames are kept."""
         return []
@@ -71,8 +84,8 @@ class Queued:
             if self._error is not None:
                 raise self._error
             self.next_index += 1
-            most = max(2, QUEUE_BYTES // frame.pixels.nbytes)
-            if len(self._frames) < most:
+            self._room = max(2, QUEUE_BYTES // frame.pixels.nbytes)
+            if len(self._frames) < self._room:
                 own = replace(frame, pixels=frame.pixels.copy(), before=None)
                 self._frames.append(self._hearing(own))
                 self._changed.notify_all()

@@ -27,6 +27,7 @@ import numpy as np
 from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, Heard, Pixels, StreamInfo
+from pipeline.outlet import Outlet
 from pipeline.sinks import check_order
 
 HEADER = struct.Struct("<q")
@@ -88,7 +89,7 @@ class Relay(ABC):
         self._shown: tuple[int, list[Pixels]] | None = None
         self._pieces: deque[bytes] = deque(maxlen=MOST_PIECES)
         self.hears = self.hears and info.sounds
-        self._ended = False
+        self._ended = self._connected = False
         self._sent = self._dropped = self._failures = 0
         self._why = "has not connected yet"
         self._zero_s: float | None = None
@@ -135,6 +136,19 @@ class Relay(ABC):
         if self._dropped:
             said.append(f"{self._name}: {self._dropped} frames came too fast for it")
         return said
+
+    @property
+    def outlets(self) -> list[Outlet]:
+        """Whether its process is connected, and what it had no time for."""
+        return [
+            Outlet(
+                up=self._connected,
+                lost=self._failures,
+                dropped=self._dropped,
+                waiting=int(self._newest is not None),
+                room=1,
+            )
+        ]
 
     def take_asked(self) -> list[Change]:
         """What its process was asked."""
@@ -214,7 +228,7 @@ class Relay(ABC):
             said = child.stdout.readline()
             if said.strip() != b"connected":
                 raise SinkError(said.decode().strip() or f"{self._name}: its process ended")
-            said = b""
+            said, self._connected = b"", True
             while (due := self._next()) is not None:
                 for part in self._parts(*due):
                     self._put(child, part)
@@ -233,6 +247,7 @@ class Relay(ABC):
             said = child.stdout.readline() or said
             raise SinkError(said.decode().strip() or f"{self._name}: it broke off") from None
         finally:
+            self._connected = False
             child.kill()
             child.wait()
             child.stdin.close()

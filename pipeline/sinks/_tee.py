@@ -1,6 +1,7 @@
 """Several outputs of one stream: each takes every frame, and one that fails stops no other."""
 
 from contextlib import suppress
+from dataclasses import replace
 from math import gcd
 from types import TracebackType
 from typing import Self
@@ -8,6 +9,7 @@ from typing import Self
 from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame
+from pipeline.outlet import COMPLETE, FAILED, Outlet
 from pipeline.sinks import Sink
 
 
@@ -19,6 +21,7 @@ class Tee:
         self.piece = gcd(*(sink.piece for sink in sinks if sink.keeps)) or 1
         self._sinks, self._lost = sinks, list[SinkError]()
         self._said: list[str] = []
+        self._all, self._ended = list(sinks), dict[int, Outlet]()  # by their place
         self.next_index = self._first_wanted()
 
     def __enter__(self) -> Self:
@@ -39,6 +42,15 @@ class Tee:
     def notices(self) -> list[str]:
         """Those of all outputs."""
         return [*self._said, *(text for sink in self._sinks for text in sink.notices)]
+
+    @property
+    def outlets(self) -> list[Outlet]:
+        """Those of all outputs, also of those that have ended."""
+        return [
+            outlet
+            for place, sink in enumerate(self._all)
+            for outlet in ([self._ended[place]] if place in self._ended else sink.outlets)
+        ]
 
     def take_asked(self) -> list[Change]:
         """What was asked at any of them."""
@@ -66,6 +78,7 @@ class Tee:
         for sink in list(self._sinks):
             try:
                 sink.finish(cut)
+                self._end(sink, COMPLETE)
             except SinkError as error:
                 self._lose(sink, error)
         if self._lost:
@@ -81,7 +94,12 @@ class Tee:
 
     def _lose(self, sink: Sink, error: SinkError) -> None:
         self._sinks.remove(sink)
+        self._end(sink, FAILED)
         self._lost.append(error)
         self._said += [*sink.notices, f"went on without an output: {error}"]
         with suppress(SinkError):
             sink.abandon()
+
+    def _end(self, sink: Sink, how: str) -> None:
+        (last,) = sink.outlets
+        self._ended[self._all.index(sink)] = replace(last, up=False, ended=how)

@@ -17,6 +17,7 @@ from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
 from pipeline.opening import open_media, video_of
+from pipeline.outlet import Outlet
 from pipeline.sinks import Sink, SinkOptions, check_folder, check_order
 from pipeline.sinks._chunks import recipe_for
 from pipeline.sinks._codecs import coding_of, container_of
@@ -176,6 +177,11 @@ class FileSink:
             self._journal.begin(self._options.job)
         out = Output(path, self._container)
         return PartWriter(out, self._recipe, self._info, sound, self.notices)
+
+    @property
+    def outlets(self) -> list[Outlet]:
+        """Nothing to tell: when it fails the run hears of it."""
+        return [Outlet()]
 
     def take_asked(self) -> list[Change]:
         """Nobody can ask here."""

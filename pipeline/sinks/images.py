@@ -12,6 +12,7 @@ import cv2
 from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, Pixels, StreamInfo
+from pipeline.outlet import Outlet
 from pipeline.sinks import PICTURE_SUFFIXES, Sink, SinkOptions, check_folder, check_order
 from pipeline.sinks._journal import Journal
 
@@ -152,6 +153,11 @@ class ImagesSink:
         if not done:
             raise SinkError(f"a picture cannot be encoded as {suffix}")
         return data.tobytes()
+
+    @property
+    def outlets(self) -> list[Outlet]:
+        """Nothing to tell: when it fails the run hears of it."""
+        return [Outlet()]
 
     def take_asked(self) -> list[Change]:
         """Nobody can ask here."""

@@ -1,14 +1,17 @@
-"""`window:` a window on this machine's screen; Escape or Q closes it and ends the stream."""
+"""`window:` a window on this machine's screen. Escape or Q closes it, and ends the stream where
+nothing else takes it."""
 
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 import cv2
 
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
-from pipeline.sinks import Sink, SinkOptions
+from pipeline.outlet import CLOSED, Outlet
+from pipeline.sinks import Sink, SinkOptions, check_order
 from pipeline.sinks._relay import Relay
 
 
@@ -41,8 +44,20 @@ class WindowSink(Relay):
     def _heard(self, line: str) -> None:
         self._closed = self._closed or line == "closed"
 
+    @property
+    def outlets(self) -> list[Outlet]:
+        """Also whether somebody closed it, which is no failure."""
+        (outlet,) = super().outlets
+        return [replace(outlet, up=False, ended=CLOSED) if self._closed else outlet]
+
+    @property
+    def notices(self) -> list[str]:
+        """Also that it was closed."""
+        return [*super().notices, *([f"{self._name} was closed"] if self._closed else [])]
+
     def write(self, frame: Frame) -> None:
-        """Shows `frame`. SinkError once the window was closed."""
-        if self._closed:
-            raise SinkError(f"{self._name} was closed")
-        super().write(frame)
+        """Shows `frame`, unless the window was closed."""
+        if not self._closed:
+            super().write(frame)
+        elif check_order(frame, self.next_index):
+            self.next_index += 1
