@@ -94,7 +94,7 @@ class TrainingOptions(RunOptions):
     consistency_weight: float = option(4.0, "the same place must look the same after a motion")
     alive_weight: float = option(8.0, "answers of filters must neither die nor drift")
     range_weight: float = option(10.0, "values beyond [0, 1], squared")
-    grid_weight: float = option(100.0, "checks and lines of one pixel, squared")
+    grid_weight: float = option(3000.0, "checks and lines of one pixel, squared")
 
     @property
     def weights(self) -> dict[str, float]:
