@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.choice import is_known
-from pipeline.errors import ConfigError, StreamError
+from pipeline.errors import ConfigError, SourceLost, StreamError
 from pipeline.films import Film, films_of, table
 from pipeline.logs import note, say, speak
 from pipeline.opening import shown
@@ -231,6 +231,7 @@ def conclude(report: Report) -> int:
     end = f"written: {written}" if written and report.frames_out else "nothing was written"
     say(f"interrupted; {end}" if report.interrupted else end, facts={"report": report.as_dict()})
     if report.error:
-        say(report.error, logging.ERROR, {"exit_code": StreamError.exit_code})
-        return StreamError.exit_code
+        code = SourceLost.exit_code if report.away else StreamError.exit_code
+        say(report.error, logging.ERROR, {"exit_code": code})
+        return code
     return INTERRUPTED if report.interrupted else 0

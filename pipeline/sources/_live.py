@@ -95,7 +95,13 @@ class LiveSource:
             )
         index, epoch = start, 0
         while True:
-            seen = self._feed.take(POLL_S)
+            try:
+                seen = self._feed.take(POLL_S)
+            except SourceError as error:
+                if not index:
+                    raise
+                self.damage = str(error)  # what came before is a film, if a short one
+                return
             self._say(self._feed)
             if seen is None:
                 if time.monotonic() - self._feed.sign_s > HUNG_S:
