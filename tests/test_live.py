@@ -493,18 +493,25 @@ def test_live_times_survive_jumps_and_restarts() -> None:
     assert late.at(0.0, 7.0) == 7000
 
 
-def test_a_live_stream_becomes_a_film_across_a_restart(camera: live.Server, tmp_path: Path) -> None:
-    out, report = tmp_path / "out.mp4", tmp_path / "report.json"
-    words = ("--model", "identity", "-o", out, "--end", "6", "--report", report)
+def under_way(source: str, out: Path, *words: object) -> subprocess.Popen[str]:
+    """A run that has written for a second."""
+    asked = ("--model", "identity", "-o", out, *words)
     run = subprocess.Popen(
-        [sys.executable, ROOT / "run_stream.py", url(camera), *map(str, words)],
+        [sys.executable, ROOT / "run_stream.py", source, *map(str, asked)],
         stderr=subprocess.PIPE,
         text=True,
     )
-    part = tmp_path / "out.part.mp4"
+    part = out.with_suffix(f".part{out.suffix}")
     while run.poll() is None and not (part.exists() and part.stat().st_size):
         time.sleep(0.05)
     time.sleep(1)
+    return run
+
+
+def test_a_live_stream_becomes_a_film_across_a_restart(camera: live.Server, tmp_path: Path) -> None:
+    out, report = tmp_path / "out.mp4", tmp_path / "report.json"
+    words = ("--end", "6", "--report", report)
+    run = under_way(url(camera), out, *words)
     camera.stop()
     time.sleep(0.5)
     again = live.start(camera.server_port)
@@ -525,16 +532,7 @@ def test_a_live_stream_becomes_a_film_across_a_restart(camera: live.Server, tmp_
 
 def test_one_that_is_lost_for_good_leaves_a_film(camera: live.Server, tmp_path: Path) -> None:
     out, where = tmp_path / "out.mp4", url(camera)
-    words = ("--model", "identity", "-o", out, "--connect-attempts", "2")
-    run = subprocess.Popen(
-        [sys.executable, ROOT / "run_stream.py", where, *map(str, words)],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    part = tmp_path / "out.part.mp4"
-    while run.poll() is None and not (part.exists() and part.stat().st_size):
-        time.sleep(0.05)
-    time.sleep(1)
+    run = under_way(where, out, "--connect-attempts", 2)
     camera.stop()
     said = run.communicate(timeout=90)[1].splitlines()
     assert run.returncode == 3, said

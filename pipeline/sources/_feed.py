@@ -255,7 +255,10 @@ class Feed:
     def _connected(self, link: Link, lost_s: float) -> None:
         """Read one connection. SourceError: what ended it."""
         with self._connect() as container, mapped(self._text):
-            until_s, fresh, what = time.monotonic() + FIRST_FRAME_S, True, "ended"
+            if link.left:
+                return
+            self.sign_s = time.monotonic()
+            until_s, fresh, what = self.sign_s + FIRST_FRAME_S, True, "ended"
             between_s = SEGMENT_S if self._fetched else BETWEEN_S
             pace = Pace() if self._fetched else None
             link.timed = not TIMELESS & set(container.format.name.split(","))
