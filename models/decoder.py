@@ -23,17 +23,18 @@ class Decoder(nn.Module):
     """Features of relu3_1, relu4_1, relu5_1 -> RGB NCHW, unbounded; layers mirror the encoder's.
 
     Levels 4 and 5 are merged (without a ReLU after it, as in the published code; table 3 of the
-    paper has one) and level 3 enters as a skip. Without `skip`: the authors' video decoder, which
-    starts from level 3.
+    paper has one) and level 3 enters as a skip. With a `deepest` level of 4 there is nothing to
+    merge; with 3 it is the authors' video decoder, which starts from there.
     """
 
-    def __init__(self, width: float = 1.0, skip: bool = True) -> None:
+    def __init__(self, width: float = 1.0, deepest: int = 5) -> None:
         super().__init__()
         c1, c2, c3, c4, _ = widths(width)
-        if skip:
+        if deepest > 4:
             self.merge = nn.Conv2d(c4, c4, 3)
+        if deepest > 3:
             self.conv4_1 = nn.Conv2d(c4, c3, 3)
-        self.conv3_4 = nn.Conv2d(2 * c3 if skip else c3, c3, 3)
+        self.conv3_4 = nn.Conv2d(2 * c3 if deepest > 3 else c3, c3, 3)
         self.conv3_3 = nn.Conv2d(c3, c3, 3)
         self.conv3_2 = nn.Conv2d(c3, c3, 3)
         self.conv3_1 = nn.Conv2d(c3, c2, 3)
@@ -48,9 +49,10 @@ class Decoder(nn.Module):
     def forward(self, level3: Tensor, *deeper: Tensor) -> Tensor:
         x = level3
         if deeper:
-            level4, level5 = deeper
-            x = convolve(self.merge, level4 + double(level5))
-            x = double(F.relu(convolve(self.conv4_1, x)))
+            level4, *last = deeper
+            for level5 in last:
+                level4 = convolve(self.merge, level4 + double(level5))
+            x = double(F.relu(convolve(self.conv4_1, level4)))
             x = torch.cat([x, level3], 1)
         for conv in (self.conv3_4, self.conv3_3, self.conv3_2, self.conv3_1):
             x = F.relu(convolve(conv, x))
@@ -80,7 +82,7 @@ class Transfer(nn.Module):
         super().__init__()
         self.encoder = Encoder(max(attention), width).requires_grad_(False)
         self.attention = nn.ModuleDict({str(level): m for level, m in attention.items()})
-        self.decoder = Decoder(width, skip=len(attention) > 1)
+        self.decoder = Decoder(width, deepest=max(attention))
         nn.init.constant_(self.decoder.conv1_1.bias, 0.5)  # begins at mid-grey
         self.levels, self.inputs, self.recolor = sorted(attention), inputs, recolor
         # Only then do the levels' sizes fit one another.

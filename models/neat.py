@@ -3,7 +3,8 @@
 The picture is edited, not generated: a decoder draws RGB deltas over a prior, which is the
 photograph in the colours of the style, blurred, flattened by a bilateral filter and weighed by a
 half. What the decoder sees are the photograph's features, aligned with the style's by four blocks
-of PAMA (Luo et al., Consistent Style Transfer, 2022). Nothing of the authors' code was released;
+of PAMA (Luo et al., Consistent Style Transfer, 2022), and by one more a level finer, without which
+a narrow encoder leaves it too little to trace. Nothing of the authors' code was released;
 docs/models.md says what is ours.
 """
 
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from models import DETAIL, adaattn, attention
 from models.adaattn import Kind
 from models.color import in_palette, palette, recolor
-from models.decoder import Decoder, double
+from models.decoder import Decoder
 from models.mixing import parts
 from models.padding import pad
 from models.styles import Code
@@ -119,9 +120,8 @@ class NeAT(nn.Module):
         channels, self.recolor = widths(width), recolor
         self.encoder = Encoder(4, width).requires_grad_(False)
         self.blocks = nn.ModuleList(PAMA(channels[3], kind) for _ in range(BLOCKS))
-        self.conv4_1 = nn.Conv2d(channels[3], channels[2], 3)
-        self.decoder = Decoder(width, skip=False)
-        start(self.conv4_1)
+        self.fine = PAMA(channels[2], kind)
+        self.decoder = Decoder(width, deepest=4)
         self.decoder.conv1_1.weight.data *= 0.1  # begin near the prior
 
     def encode_style(self, pictures: Tensor) -> Code:
@@ -130,12 +130,12 @@ class NeAT(nn.Module):
         `prior.detail` (B,), 0 here, may be set: the share of the photograph's detail that comes
         back into the prior, 1 for all of it.
         """
-        features = self._features(pictures)
+        fine, features = self._features(pictures)
         code = palette(pictures)
         code[DETAIL] = 0 * code["color.mean"][:, 0]
-        for i, block in enumerate(self.blocks):
-            summary = block.summarise(features)
-            code |= {f"block{i}.{name}": t.contiguous() for name, t in summary.items()}
+        summaries = {f"block{i}": block.summarise(features) for i, block in enumerate(self.blocks)}
+        for part, summary in (summaries | {"fine": self.fine.summarise(fine)}).items():
+            code |= {f"{part}.{name}": t.contiguous() for name, t in summary.items()}
         return code
 
     def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
@@ -148,12 +148,13 @@ class NeAT(nn.Module):
         Strength moves both features and prior (section 5): beyond 1 the style is exaggerated.
         """
         x = pad(frames, MULTIPLE, LEAST)
-        features = self._features(x)
-        styled = features
+        fine, features = self._features(x)
+        styled, traces = features, self.fine(fine, *parts(code, "fine"))
         for i, block in enumerate(self.blocks):
             styled = block(styled, *parts(code, f"block{i}"))
-        delta = F.relu(convolve(self.conv4_1, features + strength * (styled - features)))
-        delta = self.decoder(double(delta))
+        delta = self.decoder(
+            fine + strength * (traces - fine), features + strength * (styled - features)
+        )
         traced = x + strength * (prior(x, code) - x)
         h, w = frames.shape[2:]
         painted: Tensor = (WEIGHT * traced + delta)[:, :, :h, :w]
@@ -161,9 +162,11 @@ class NeAT(nn.Module):
             painted = in_palette(painted, code, strength)
         return painted
 
-    def _features(self, x: Tensor) -> Tensor:
-        """relu4_1, cut as PAMA cuts all else: the decoder sees them too, at strengths below 1."""
-        return self.encoder(x)[-1].clamp_max(6)
+    def _features(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """relu3_1 and relu4_1, cut as PAMA cuts all else: the decoder sees them too, at strengths
+        below 1."""
+        fine, coarse = self.encoder(x)[2:]
+        return fine.clamp_max(6), coarse.clamp_max(6)
 
 
 def prior(x: Tensor, code: Code) -> Tensor:

@@ -18,7 +18,6 @@ from test_vgg import (
     picture,
     plain_decoder,
     plain_encoder,
-    reflected,
     scramble,
 )
 from torch import Tensor
@@ -119,22 +118,20 @@ def test_whole_model_is_prior_and_deltas(kind: str, strength: float) -> None:
     state = model.state_dict()
     photo, style = picture(1, 48, 64), picture(2, 64, 40)
     content, of_style = (
-        plain_encoder(x.double(), layers(state, "encoder", ENCODER))[3].clamp_max(6)
+        [m.clamp_max(6) for m in plain_encoder(x.double(), layers(state, "encoder", ENCODER))[2:4]]
         for x in (photo, style)
     )
-    styled = content
-    for i in range(4):
-        own = {n.removeprefix(f"blocks.{i}."): t for n, t in state.items()}
-        styled = plain_pama(
-            {n: t for n, t in own.items() if not n.startswith(("blocks", "encoder", "decoder"))},
-            styled,
-            of_style,
-            kind,
-        )
-    seen = content + strength * (styled - content)
-    first = (state["conv4_1.weight"].double(), state["conv4_1.bias"].double())
-    seen = reflected(seen, *first).relu().repeat_interleave(2, 2).repeat_interleave(2, 3)
-    deltas = plain_decoder([seen], [], layers(state, "decoder", DECODER))
+
+    def moved(level: int, *blocks: str) -> Tensor:
+        styled = content[level]
+        for block in blocks:
+            start = f"{block}."
+            own = {n.removeprefix(start): t for n, t in state.items() if n.startswith(start)}
+            styled = plain_pama(own, styled, of_style[level], kind)
+        return content[level] + strength * (styled - content[level])
+
+    seen = [moved(0, "fine"), moved(1, *(f"blocks.{i}" for i in range(4)))]
+    deltas = plain_decoder(seen, [], layers(state, "decoder", DECODER))
     code = model.encode_style(style)
     traced = photo + strength * (neat.prior(photo, code) - photo)
     assert deltas.std() > 0.05

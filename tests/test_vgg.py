@@ -77,14 +77,14 @@ def plain_encoder(x: Tensor, layers: Layers) -> list[Tensor]:
 
 
 def plain_decoder(levels: list[Tensor], merge: Layers, layers: Layers) -> Tensor:
-    """The published decoder, with a skip when there are three levels."""
+    """The published decoder, with a skip when there are three levels, or two: nothing to merge."""
 
     def up(x: Tensor) -> Tensor:
         return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
     x, *rest = levels
     if rest:
-        deep = reflected(rest[0] + up(rest[1]), *merge[0])
+        deep = reflected(rest[0] + up(rest[1]), *merge[0]) if rest[1:] else rest[0]
         x = torch.cat([up(reflected(deep, *layers[0]).relu()), x], 1)
         layers = layers[1:]
     for number, layer in enumerate(layers[:-1], 1):
