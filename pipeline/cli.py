@@ -153,7 +153,7 @@ def paint(source: str, options: StreamOptions) -> int:
     """One input, start to end -> exit code."""
     if options.report:
         check_folder(Path(options.report).parent)
-    if options.wait_for_source:
+    if options.wait_for_source or options.slate:
         say(f"waiting for {shown(source)}")
     with watched(options) as views, planned(source, options) as plan:
         outputs = ", ".join(map(shown, plan.sinks))

@@ -83,6 +83,8 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         sink_options = replace(sink_options, codec=codec, hdr=info.tags.kept)
         if not info.live and options.max_latency is not None:
             raise ConfigError("--max-latency is for live inputs: of a film every frame is painted")
+        if options.slate and (not info.live or source.startswith("test:")):
+            raise ConfigError("--slate is for inputs that may be away: this one is there")
         if info.live:
             check_live(options)
             source_options = replace(source_options, known=info)
@@ -124,6 +126,7 @@ def source_options_of(options: StreamOptions) -> SourceOptions:
         options.fps,
         options.wait_for_source,
         options.connect_attempts,
+        slate=options.slate,
         keep_hdr=options.hdr == "keep",
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engines import KINDS
 from pipeline.keyframes import Cue
-from pipeline.limits import MAX_SIDE_PX
+from pipeline.limits import MAX_SIDE_PX, MIN_SIDE_PX
 from pipeline.logs import FORMS
 from pipeline.options import nearest, option
 from pipeline.timeline import seconds
@@ -46,6 +46,15 @@ def share(text: str) -> float:
     if not 0 <= value <= 1:
         raise ValueError("a share lies between 0 and 1")
     return value
+
+
+def slate(text: str) -> tuple[int, int]:
+    """`1280x720` -> width and height in px, both even."""
+    match = re.fullmatch(r"(\d{2,5})x(\d{2,5})", text.strip())
+    width, height = (int(match[1]), int(match[2])) if match else (1, 1)
+    if width % 2 or height % 2 or min(width, height) < MIN_SIDE_PX:
+        raise ValueError(f"write it like 1280x720: even sides of {MIN_SIDE_PX} px or more")
+    return width, height
 
 
 def cues(text: str) -> tuple[Cue, ...]:
@@ -169,6 +178,13 @@ class StreamOptions:
         False,
         "try again while a live input is not there yet",
         heading="live inputs and the live page",
+    )
+    slate: tuple[int, int] | None = option(
+        None,
+        "do not wait: outputs have this size and begin at once, with a slate until the live input "
+        "is there",
+        parse=slate,
+        metavar="1280x720",
     )
     connect_attempts: int | None = option(
         None, "give a live input up after so many failures in a row; default: never", least=1

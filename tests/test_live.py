@@ -168,6 +168,31 @@ def test_a_source_that_is_not_there_yet_is_waited_for() -> None:
     started[0].stop()
 
 
+def test_a_slate_stands_for_one_that_is_not_there_yet() -> None:
+    camera = live.start()
+    camera.stop()
+    with open_source(url(camera), SourceOptions(slate=(320, 180))) as source:
+        assert (source.info.width, source.info.height, source.info.live) == (320, 180, True)
+        frames = source.frames()
+        first = next(frames)
+        assert first is not None
+        assert first.pixels.shape == (180, 320, 3)
+        assert (first.pixels.min(axis=2) > 220).mean() > 0.01  # words on it
+        assert next(frames) is None
+        assert re.search(r"refuses|not there yet", source.away)
+        again = live.start(camera.server_port)
+        after = [frame for frame in islice(frames, 30) if frame][:5]
+        assert source.away == ""
+        again.stop()
+    assert [(f.index, f.epoch) for f in after] == [(n, 0) for n in range(1, 6)]
+    assert first.pts < after[0].pts
+    for frame in after:  # 5:3 in 16:9
+        assert frame.pixels[:, :9].max() < 20
+        assert frame.pixels[:, 12:-12].mean() > 30
+        assert frame.pixels[:, -9:].max() < 20
+    assert not any("parted" in notice for notice in source.notices)
+
+
 @pytest.mark.parametrize(
     ("path", "kind", "says"),
     [
@@ -254,6 +279,23 @@ def test_a_port_that_falls_silent_is_listened_at_anew(monkeypatch: pytest.Monkey
             assert next(frame for frame in frames if frame and frame.epoch).epoch == 1
 
 
+@pytest.mark.parametrize("period_s", [0.1, 0.9])
+def test_one_that_is_slow_is_waited_for(
+    camera: live.Server, period_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as nobody knows how often pictures come, each connection is given longer."""
+    for name, value in (("FIRST_FRAME_S", 0.3), ("BETWEEN_S", 0.3), ("PATIENCE_S", (0.2, 100.0))):
+        monkeypatch.setattr(f"pipeline.sources._feed.{name}", value)
+    monkeypatch.setattr("pipeline.sources._feed.WAITS_S", (0.01, 0.05))
+    camera.period_s = period_s
+    with open_source(url(camera)) as source:
+        epochs = [f.epoch for f in some(source, 7)]
+        camera.period_s *= 2  # ten intervals are waited for
+        epochs += [f.epoch for f in some(source, 3)]
+        assert epochs == [0] * 10
+        assert source.away == ""
+
+
 def test_a_port_that_another_program_has_is_refused() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
@@ -267,7 +309,7 @@ def test_what_hangs_while_it_opens_has_a_limit(
     calls, ended, where = [0], threading.Event(), url(camera)
 
     @contextmanager
-    def connect() -> Iterator[InputContainer]:
+    def connect(_: float) -> Iterator[InputContainer]:
         calls[0] += 1
         if calls[0] in hangs:
             ended.wait()
@@ -357,8 +399,8 @@ def test_a_camera_that_freezes_is_opened_again(
     camera: live.Server, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.sources._feed.FROZEN_S", 0.5)
-    connect = partial(open_media, url(camera))
-    with LiveSource(url(camera), SourceOptions(), connect, noisy=True) as source:
+    where = url(camera)
+    with LiveSource(where, SourceOptions(), lambda _: open_media(where), noisy=True) as source:
         frames = (frame for frame in source.frames() if frame)
         assert next(frames).epoch == 0
         camera.step = step

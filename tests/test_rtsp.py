@@ -100,7 +100,7 @@ def test_refusals_are_told_apart(server: rtsp.Server, monkeypatch: pytest.Monkey
     refused("1/cam", SourceRefused)
     refused(f"{server.port}/nothing", SourceMissing)
     monkeypatch.setattr("pipeline.sources.live.CONNECT_S", 1.0)
-    monkeypatch.setattr("pipeline.sources.live.SILENT_S", 1.0)
+    monkeypatch.setattr("pipeline.sources._live.FIRST_FRAME_S", 1.0)
     server.tell("hush")
     refused(f"{server.port}/mute", SourceSilent)  # accepts, answers, sends nothing
     server.freeze()
@@ -124,7 +124,7 @@ def test_by_udp_when_asked_and_packets_that_get_lost_smear_nothing(server: rtsp.
 def test_whatever_way_it_goes_it_comes_back(
     server: rtsp.Server, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.sources.live.SILENT_S", 1.0)
+    monkeypatch.setattr("pipeline.sources._feed.PATIENCE_S", (1.0, 10.0))
     with open_source(f"rtsp://127.0.0.1:{server.port}/mute") as source:
         frames = source.frames()
         before = some(frames, 5)
@@ -144,7 +144,7 @@ def test_whatever_way_it_goes_it_comes_back(
     assert times[-1] - times[0] < 20
 
 
-def test_another_picture_size_is_scaled_to_the_first(server: rtsp.Server) -> None:
+def test_another_picture_size_is_fitted_into_the_first(server: rtsp.Server) -> None:
     with open_source(f"rtsp://127.0.0.1:{server.port}/mute") as source:
         frames = source.frames()
         some(frames, 5)
@@ -153,7 +153,8 @@ def test_another_picture_size_is_scaled_to_the_first(server: rtsp.Server) -> Non
         for frame in some(frames, 40):
             assert frame.pixels.shape == (96, 160, 3)
             assert frame.epoch == 0
-            assert frame.pixels.std() < 3  # grey, not smeared
+            assert frame.pixels[:, 20:140].std() < 3  # grey, not smeared
+        assert frame.pixels[:, :14].max() < 20 < frame.pixels[:, 20:140].min()  # nor stretched
 
 
 def test_an_hour_of_jump_in_time_is_no_gap(server: rtsp.Server) -> None:

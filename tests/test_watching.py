@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import live
 import pytest
 from conftest import ROOT, Run
@@ -48,16 +49,17 @@ class Watched:
         self.process.stdin.close()
         self.process.stdin = None  # for communicate()
 
-    def get(self, path: str, **headers: str) -> tuple[int, str]:
+    def get(self, path: str, port: int = 0, **headers: str) -> tuple[int, str]:
         """Status and body; 0 while nobody answers (Ray holds the program while it starts)."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
+        where = f"http://127.0.0.1:{port or self.port}{path}"
+        request = urllib.request.Request(where, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
-        except (urllib.error.URLError, TimeoutError):
+        except OSError:
             return 0, ""
 
     def figures(self) -> dict[str, float]:
@@ -215,6 +217,45 @@ def test_it_is_watched_while_its_source_is_waited_for() -> None:
     assert said[0] == f"waiting for {source}"
     assert said[1].startswith(f"{source} refuses: ")
     assert sum("it is tried again" in line for line in said) == 1
+
+
+def test_with_a_slate_outputs_do_not_wait(tmp_path: Path) -> None:
+    film, page = tmp_path / "out.mkv", free_port()
+    run = Watched("--slate", "320x180", "-o", film, "-o", f"web:{page}", is_there=False)
+    run.wait(lambda: run.figures().get("stylestream_frames_out_total") == 1)
+    assert run.figures()["stylestream_source_up"] == 0
+    run.wait(lambda: "refuses" in json.loads(run.get("/health")[1])["away"])
+    run.wait(lambda: run.get("/api", page)[0] == 200)
+    assert json.loads(run.get("/api", page)[1])["frames"] == 1
+    run.camera = live.start(run.camera.server_port)
+    run.wait(lambda: run.figures()["stylestream_frames_out_total"] > 20)
+    assert run.figures()["stylestream_source_up"] == 1
+    (report,) = (line["report"] for line in run.end() if "report" in line)
+    run.camera.stop()
+    assert report["reconnects"] == 0
+    with av.open(str(film)) as media:
+        times = [frame.time for frame in media.decode(video=0)]
+    assert len(times) == report["frames_out"]
+    assert times == sorted(set(times))
+    assert times[1] - times[0] > 0.5  # as long as the slate was seen
+
+
+def test_a_slate_is_for_what_may_be_away_and_as_large_as_asked(paint: Run) -> None:
+    for words, says in (
+        (("test:", "--slate", "64x64"), "this one is there"),
+        (("http://127.0.0.1:1/", "--slate", "65x64"), "write it like 1280x720"),
+        (("http://127.0.0.1:1/", "--slate", "wide"), "write it like 1280x720"),
+    ):
+        wrong = paint(*words, "--model", "identity", "-o", "null:")
+        assert wrong.returncode == 2
+        assert says in wrong.stderr
+
+
+def test_a_slate_does_not_hide_that_nobody_came(paint: Run, tmp_path: Path) -> None:
+    words = ("--slate", "64x64", "--connect-attempts", 2, "--model", "identity")
+    lost = paint("http://127.0.0.1:1/", *words, "-o", tmp_path / "out.mkv")
+    assert lost.returncode == 3
+    assert "refuses" in lost.stderr.splitlines()[-1]
 
 
 def test_mistakes_are_json_too(paint: Run, tmp_path: Path) -> None:

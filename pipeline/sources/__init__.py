@@ -34,6 +34,9 @@ class SourceOptions:
     """Failures in a row to connect to a live source, after which it is lost; None: never."""
     known: StreamInfo | None = None
     """What a live source was found to be: it is then not opened only to be looked at."""
+    slate: tuple[int, int] | None = None
+    """Width and height, in px, of a picture that stands for a live source until it is there, and of
+    the frames from then on. Nothing is waited for."""
     keep_hdr: bool = False
     """HDR films are handed out so that they can be written as HDR again."""
 

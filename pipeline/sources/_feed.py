@@ -33,13 +33,12 @@ from pipeline.sources._ear import Ear, Piece
 CONNECT_S = 5.0
 FIRST_FRAME_S = 10.0
 OPENING_S = CONNECT_S + FIRST_FRAME_S
-SILENT_S = 10.0
-"""What FFmpeg may wait for the next packet before it gives a connection up."""
-PATIENCE_S, INTERVALS = (2.0, 10.0), 10
+PATIENCE_S, INTERVALS = (2.0, 100.0), 10
 """After so many intervals between pictures without a packet, at least and at most, the source
 counts as gone, whether FFmpeg has come back or not."""
 BETWEEN_S = 10.0
-"""Longest wait between two pictures while packets come: sound alone, or damage without an end."""
+"""Longest wait between two pictures while packets come: sound alone, or damage without an end.
+Longer where so few come that ten of them take longer."""
 FROZEN_S = 10.0
 """A camera whose pictures are the same to the bit for so long has no noise, so it sees nothing."""
 SEGMENT_S = 20.0
@@ -56,7 +55,8 @@ TIMELESS = {"mpjpeg", "mjpeg", "h264", "hevc", "m4v"}
 """Formats that say no times: FFmpeg counts their pictures as if there were 25 a second."""
 LEAVING_S = 1.0
 
-Connect = Callable[[], AbstractContextManager[InputContainer]]
+Connect = Callable[[float], AbstractContextManager[InputContainer]]
+"""Told how long FFmpeg may wait for the next packet before it gives the connection up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +110,24 @@ class Still:
 class Pulse:
     """Counts the pictures of one connection."""
 
-    def __init__(self, form: str) -> None:
-        self._form, self._count, self._first_s = form, 0, 0.0
-        self.patience_s = FIRST_FRAME_S
+    def __init__(self, form: str, patience_s: float) -> None:
+        """`patience_s`: before there is a second one."""
+        self._form, self._first_s = form, 0.0
+        self.count = 0
+        self.patience_s = patience_s
         """How long the next packet may take."""
 
     def after(self, picture: VideoFrame, now_s: float) -> str:
         """What was found so far: codec, size, pictures a second; "" until MEASURED_S are over."""
         self._first_s = self._first_s or now_s
         seconds = now_s - self._first_s
-        if self._count:
+        if self.count:
             least, most = PATIENCE_S
-            self.patience_s = min(max(least, INTERVALS * seconds / self._count), most)
-        self._count += 1
+            self.patience_s = min(max(least, INTERVALS * seconds / self.count), most)
+        self.count += 1
         if seconds < MEASURED_S:
             return ""
-        rate = (self._count - 1) / seconds
+        rate = (self.count - 1) / seconds
         return f"{self._form} {picture.width}x{picture.height}, {rate:.1f} frames a second"
 
 
@@ -183,6 +185,9 @@ class Feed:
         """What comes, once it has been measured; see Pulse."""
         self.away_s = 0.0
         """Time without a connection, after the first."""
+        self.silence_s = FIRST_FRAME_S
+        """How long the next connection may be silent before its own rate is known."""
+        self._rated = fetched
         self.sign_s = time.monotonic()
         """When the thread last came back from FFmpeg."""
         self._thread = threading.Thread(target=self._run, daemon=True, name="feed")
@@ -254,21 +259,28 @@ class Feed:
 
     def _connected(self, link: Link, lost_s: float) -> None:
         """Read one connection. SourceError: what ended it."""
-        with self._connect() as container, mapped(self._text):
+        # One whose rate is known is not left to FFmpeg for longer than that calls for.
+        limit_s = self.silence_s if self._rated else PATIENCE_S[1]
+        with self._connect(limit_s) as container, mapped(self._text):
             if link.left:
                 return
             self.sign_s = time.monotonic()
-            until_s, fresh, what = self.sign_s + FIRST_FRAME_S, True, "ended"
+            until_s, fresh, what = self.sign_s + self.silence_s, True, "ended"
             between_s = SEGMENT_S if self._fetched else BETWEEN_S
             pace = Pace() if self._fetched else None
             link.timed = not TIMELESS & set(container.format.name.split(","))
             if self._fetched and container.duration:
                 raise SourceLost(f"{shown(self._text)} has ended")  # what is left was shown before
+            if container.duration and scheme_of(self._text) in ("http", "https"):
+                raise SourceLost(f"{shown(self._text)} is a film: leave --slate out")
             stream = video_of(container, self._text)
-            pulse, still = Pulse(stream.name or "video"), Still() if self._noisy else None
+            pulse = Pulse(stream.name or "video", self.silence_s)
+            still = Still() if self._noisy else None
             patience = self._own or link.patience
             if not self._fetched:
                 patience.seconds = pulse.patience_s
+            if not self._rated:  # should it be left before there are two pictures, it may be slow
+                self.silence_s = min(2 * self.silence_s, PATIENCE_S[1])
             for picture in self._pictures(container, stream):
                 if self._closed.is_set() or link.left:
                     return
@@ -282,11 +294,14 @@ class Feed:
                         self.sign_s = time.monotonic()
                     if not self._put(picture, link, lost_s if fresh else None):
                         return
-                    until_s, fresh = self.sign_s + between_s, False
                     gives = pulse.after(picture, self.sign_s)
                     self.gives = self.gives or gives
                     if not self._fetched:
                         patience.seconds = pulse.patience_s
+                        if pulse.count > 1:
+                            self._rated = True
+                            self.silence_s = max(FIRST_FRAME_S, pulse.patience_s)
+                    until_s, fresh = self.sign_s + max(between_s, pulse.patience_s), False
                 elif self.sign_s > until_s:
                     what = "sends no picture"
                     break

@@ -9,24 +9,29 @@ from fractions import Fraction
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 from av.video.frame import VideoFrame
 
 from pipeline.color import tags_of, to_rgb, tone_notices
 from pipeline.errors import SourceError, SourceLost, SourceSilent
-from pipeline.frame import Frame, Heard, StreamInfo
+from pipeline.frame import ColorTags, Frame, Heard, Pixels, StreamInfo
 from pipeline.limits import believed
 from pipeline.logs import note
 from pipeline.opening import check_size, mapped, shown, sound_of, video_of
 from pipeline.patience import Patience
 from pipeline.sources import SourceOptions, scaled
 from pipeline.sources._ear import Piece
-from pipeline.sources._feed import FIRST_FRAME_S, OPENING_S, SILENT_S, Connect, Feed, rest_s
+from pipeline.sources._feed import FIRST_FRAME_S, OPENING_S, Connect, Feed, rest_s
+from pipeline.sources._slate import slate
 from pipeline.timing import LiveClock
 
 POLL_S = 0.25
-HUNG_S = 2 * SILENT_S
-"""Without a sign of life from FFmpeg, whose own limits should have ended it: the process goes."""
+HUNG = 2
+"""Times the silence that is allowed, which FFmpeg should have ended: then the process goes."""
 TIME_BASE = Fraction(1, 90_000)
+SAME_SHAPE = 0.02
+"""Sides that are so much too short are stretched: they were rounded."""
+UNSEEN = ColorTags("rgb", "pc", "bt709", "iec61966-2-1")
 
 
 class LiveSource:
@@ -43,9 +48,9 @@ class LiveSource:
         noisy: bool = False,
         patience: Patience | None = None,
     ) -> None:
-        """Looks at the source unless `options.known` says what it is. Raises what is wrong with
-        it; with `options.wait` only once `options.attempts` are over. `fetched`, `listens`,
-        `noisy`, `patience`: see Feed."""
+        """Looks at the source unless `options.known` says what it is, or a slate may stand for it.
+        Raises what is wrong with it; with `options.wait` only once `options.attempts` are over.
+        `fetched`, `listens`, `noisy`, `patience`: see Feed."""
         self.notices: list[str] = []
         self.damage: str | None = None
         self._text, self._options, self._connect = text, options, connect
@@ -56,7 +61,7 @@ class LiveSource:
         self._jumps = 0
         self.has_end = False
         """It says how long it is: a film, if nothing else speaks against it."""
-        self.info = options.known or self._found()
+        self.info = options.known or self._unseen() or self._found()
         self._tags, self._size = self.info.tags, (self.info.width, self.info.height)
 
     def __enter__(self) -> Self:
@@ -80,7 +85,10 @@ class LiveSource:
     @property
     def away(self) -> str:
         """Why it is not there just now; "" while it is."""
-        return self._feed.away if self._feed else ""
+        if self._feed is None:
+            return ""
+        unseen = self._options.slate is not None and self._feed.epoch < 0
+        return self._feed.away or (f"{shown(self._text)} is not there yet" if unseen else "")
 
     def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame | None]:
         """The newest frame each time, counted from `start`; None when there is none for POLL_S."""
@@ -94,6 +102,9 @@ class LiveSource:
                 sounds=self.info.sounds,
             )
         index, epoch = start, 0
+        if self._options.slate and not start:
+            yield self._slate()
+            index, epoch = 1, -1
         while True:
             try:
                 seen = self._feed.take(POLL_S)
@@ -104,14 +115,15 @@ class LiveSource:
                 return
             self._say(self._feed)
             if seen is None:
-                if time.monotonic() - self._feed.sign_s > HUNG_S:
+                if time.monotonic() - self._feed.sign_s > HUNG * self._feed.silence_s:
                     os._exit(os.EX_TEMPFAIL)
                 yield None
                 continue
             picture = seen.picture
             check_size(picture.width, picture.height, self._text)
+            self._tags = tags_of(picture)
             with mapped(self._text):
-                pixels = to_rgb(picture, self._tags, self._size)
+                pixels = fitted(picture, self._tags, self._size)
             before = self._clock.jumps
             pts = self._clock.at(seen.time_s, seen.arrived_s)
             # One that was away may count anew.
@@ -128,6 +140,17 @@ class LiveSource:
         if time_s is None:
             time_s = float(self._sound_clock.at(piece.time_s, piece.arrived_s) * TIME_BASE)
         return Heard(time_s - float(pts * TIME_BASE), piece.samples)
+
+    def _unseen(self) -> StreamInfo | None:
+        """What is taken for granted of a source for which a slate stands."""
+        if self._options.slate is None:
+            return None
+        size = scaled(*self._options.slate, self._options.size, "the slate")
+        return StreamInfo(*size, TIME_BASE, None, UNSEEN, live=True, sounds=not self._noisy)
+
+    def _slate(self) -> Frame:
+        pixels, now_s = slate(*self._size, "waiting for", shown(self._text)), time.monotonic()
+        return Frame(0, self._clock.at(None, now_s), TIME_BASE, pixels, arrived_s=now_s)
 
     def _found(self) -> StreamInfo:
         failures = 0
@@ -163,7 +186,7 @@ class LiveSource:
 
     def _look(self) -> StreamInfo:
         until_s = time.monotonic() + FIRST_FRAME_S
-        with self._connect() as container, mapped(self._text):
+        with self._connect(FIRST_FRAME_S) as container, mapped(self._text):
             stream = video_of(container, self._text)
             self.has_end = bool(container.duration)
             sounds = sound_of(container) is not None
@@ -194,3 +217,16 @@ class LiveSource:
             parted = f"{name}: its times and the clock parted {self._jumps} times"
             said.append(f"{parted}, those of the output go on")
         self.notices = said + tone_notices(self._tags)
+
+
+def fitted(picture: VideoFrame, tags: ColorTags, size: tuple[int, int]) -> Pixels:
+    """RGB of (width, height) px; a picture of another shape has black beside it."""
+    width, height = size
+    scale = min(width / picture.width, height / picture.height)
+    inner = min(width, round(picture.width * scale)), min(height, round(picture.height * scale))
+    if inner[0] >= (1 - SAME_SHAPE) * width and inner[1] >= (1 - SAME_SHAPE) * height:
+        return to_rgb(picture, tags, size)
+    pixels: Pixels = np.zeros((height, width, 3), np.uint8)
+    left, top = (width - inner[0]) // 2, (height - inner[1]) // 2
+    pixels[top : top + inner[1], left : left + inner[0]] = to_rgb(picture, tags, inner)
+    return pixels

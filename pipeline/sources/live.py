@@ -11,7 +11,7 @@ from av.container import InputContainer
 from pipeline.errors import SourceInvalid
 from pipeline.opening import open_media, scheme_of, shown
 from pipeline.sources import Source, SourceOptions
-from pipeline.sources._feed import CONNECT_S, SILENT_S
+from pipeline.sources._feed import CONNECT_S
 from pipeline.sources._live import LiveSource
 from pipeline.sources.file import FileSource
 
@@ -65,10 +65,11 @@ def check_port(text: str) -> None:
             raise SourceInvalid(f"{shown(text)}: another program listens at this port") from None
 
 
-def connect(text: str) -> InputContainer:
-    """Open it for live reading. Raises SourceInvalid or SourceLost."""
+def connect(text: str, silent_s: float) -> InputContainer:
+    """Open it for live reading; a connection that is silent for so long is given up. Raises
+    SourceInvalid or SourceLost."""
     scheme = scheme_of(text)
     own = dict(OF_SCHEME.get(scheme, {}))
     if scheme in OF_SCHEME:  # it ends a read that gets nothing, which av's own limit does late
-        own["timeout"] = str(round(SILENT_S * MICRO))
-    return open_media(text, None, EVERY | own, (CONNECT_S, SILENT_S))
+        own["timeout"] = str(round(silent_s * MICRO))
+    return open_media(text, None, EVERY | own, (CONNECT_S, silent_s))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 from av.container import InputContainer
 
@@ -23,8 +22,10 @@ def create(text: str, options: SourceOptions) -> Source:
     if not text.isprintable() or "://" not in text:
         raise SourceInvalid(f"{shown(text)}: write it like srt://host:9000?passphrase=...")
     patience = Patience(FIRST_FRAME_S)
-    link = partial(connect, text, patience)
-    return LiveSource(text, options, link, listens=srt.listens(text), patience=patience)
+    listens = srt.listens(text)
+    return LiveSource(
+        text, options, lambda _: connect(text, patience), listens=listens, patience=patience
+    )
 
 
 @contextmanager
