@@ -1,4 +1,5 @@
-"""Figures of a painting that need no network: structure kept (SSIM), colours reached (Chamfer)."""
+"""Figures of a painting that need no network: structure kept (SSIM), colours reached (Chamfer),
+texture beside edges (halos.py)."""
 
 import cv2
 import numpy as np
@@ -7,23 +8,26 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
+from evaluation.halos import halo
 from evaluation.scene import Scene
 
 COLOURS = 4096
 
 
 class AppearanceJudge:
-    """SSIM against the photograph, Chamfer distance of the colours against the style."""
+    """SSIM against the photograph, Chamfer distance of the colours against the style, halos."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def __call__(self, painted: Tensor, scene: Scene) -> dict[str, float]:
         """A painting (1,3,H,W) in [0, 1] -> figure: value."""
-        return {
+        found = {
             "ssim": ssim(to_pixels(painted), to_pixels(scene.picture)),
             "chamfer": chamfer(to_pixels(painted), to_pixels(scene.wanted), self.seed),
         }
+        outline = halo(painted, scene.picture)
+        return found if outline is None else found | {"halo": outline}
 
 
 def to_pixels(picture: Tensor) -> NDArray[np.uint8]:

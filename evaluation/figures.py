@@ -44,6 +44,7 @@ def figures(style_layers: list[str], content_layers: list[str], like: bool = Fal
         Figure("gram", "Gram", "lower", "squared difference, relative to the style's"),
         Figure("chamfer", "Chamfer colour", "lower", "squared, of 0 to 255, against the style"),
         Figure("ssim", "SSIM", "higher", "1 is the photograph"),
+        Figure("halo", "halo", "lower", "texture far from edges over that beside them, 1 is even"),
         Figure("lpips", "LPIPS (SqueezeNet)", "lower", "0 is the photograph"),
         Figure("lpips_like", "LPIPS-like (Caffe SqueezeNet)", "lower", "compares with itself only"),
         Figure("exact_short", "warping error, exact flow, 1 frame", "lower", "0 to 1"),

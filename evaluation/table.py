@@ -16,6 +16,7 @@ SHORT = {
     "gram": "Gram",
     "chamfer": "Chamfer colour",
     "ssim": "SSIM",
+    "halo": "halo",
     "lpips": "LPIPS",
     "lpips_like": "LPIPS-like",
     "exact_short": "moving, 1 frame",

@@ -19,6 +19,7 @@ from evaluation.__main__ import main
 from evaluation.appearance import chamfer, ssim, to_pixels
 from evaluation.cost import measured
 from evaluation.flow import filmed
+from evaluation.halos import halo
 from evaluation.lpips import CHANNELS, Lpips
 from evaluation.material import matched
 from evaluation.measure import judge_clip
@@ -141,6 +142,19 @@ def test_structure_is_that_of_scikit_image() -> None:
     greys = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (a, b)]
     assert ssim(a, b) == structural_similarity(*greys)
     assert ssim(a, a) == 1
+
+
+def test_a_halo_is_an_outline_without_texture() -> None:
+    photograph = torch.full((1, 3, 128, 192), 0.4)
+    photograph[..., 40:90, 60:110] = 0.8
+    noise = 0.2 * torch.rand(1, 3, 128, 192, generator=torch.Generator().manual_seed(1))
+    calm = torch.ones(1, 1, 128, 192)
+    calm[..., 20:110, 40:130] = 0.2  # 20 px beyond the square
+    even, haloed = halo(photograph + noise, photograph), halo(photograph + calm * noise, photograph)
+    assert even == pytest.approx(1, abs=0.1)
+    assert haloed is not None
+    assert haloed > 2
+    assert halo(noise, torch.rand(1, 3, 64, 64)) is None  # edges everywhere
 
 
 def test_chamfer_compares_colours_and_not_places() -> None:
