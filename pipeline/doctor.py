@@ -15,7 +15,7 @@ from av.error import FFmpegError
 from av.logging import Capture
 
 from engines import cache, choice
-from pipeline.cameras import cameras
+from pipeline.cameras import cameras, listed
 from pipeline.errors import StreamError
 from pipeline.frame import ColorTags, Frame, StreamInfo
 from pipeline.opening import open_media, video_of
@@ -52,8 +52,8 @@ def report() -> Iterator[tuple[str, str]]:
     yield "encoders", proved(list(CODINGS)) or "MISSING: none works, install PyAV again"
     yield "hardware", proved(list(HARDWARE)) or "no encoder in hardware"
     found = cameras()
-    for camera in found:
-        yield "camera", f"{camera.path} {camera.name}: {'; '.join(camera.modes)}"
+    for camera, able in found:
+        yield "camera", f"{camera.path} {camera.name}: {listed(able) or 'it tells no modes'}"
     if not found:
         yield "camera", "none found"
     yield from advice()

@@ -298,15 +298,16 @@ def open_pipe(
         return av.open(pipe, mode="r", format=form, options=limits | options)
 
 
-def camera_log(path: str) -> list[str]:
-    """What FFmpeg says about the modes of a camera: it tells them only through its log."""
+def camera_log(system: str, device: str, options: dict[str, str]) -> list[str]:
+    """What a capture system of FFmpeg says when it is asked for what there is: cameras and their
+    modes it tells only through its log."""
     before = av.logging.get_level()
     av.logging.set_level(av.logging.INFO)
     try:
         with av.logging.Capture() as messages:
-            av.open(path, format="v4l2", options={"list_formats": "all"}).close()
-    except FFmpegError:
-        pass  # it gives up once it has told them
+            av.open(device, format=system, options=options).close()
+    except (FFmpegError, ValueError):
+        pass  # it gives up once it has told them, and is not in every FFmpeg
     finally:
         av.logging.set_level(before)
     return [text for _, _, text in messages]

@@ -6,10 +6,10 @@ import sys
 import pytest
 from conftest import ROOT
 
-from pipeline.cameras import modes
+from pipeline.cameras import Mode, listed, told
 from pipeline.errors import SourceInvalid, SourceMissing
 from pipeline.sources import open_source
-from pipeline.sources.webcam import chosen
+from pipeline.sources._mode import chosen
 
 
 def test_it_names_what_is_here_and_what_works() -> None:
@@ -28,15 +28,20 @@ def test_it_names_what_is_here_and_what_works() -> None:
 def test_modes_of_a_camera_are_read_from_what_ffmpeg_logs() -> None:
     together = ["Raw       :     yuyv422 :           YUYV 4:2:2 : 640x480 320x240"]
     apart = ["Compressed:       mjpeg :          Motion-JPEG :", "1280x720", "640x480"]
-    assert modes(together + apart) == ["yuyv422: 640x480 320x240", "mjpeg: 1280x720 640x480"]
-    assert modes(["Cannot open video device /dev/video7: No such file or directory"]) == []
+    said = listed(told("v4l2", together + apart))
+    assert said == "yuyv422: 640x480 320x240; mjpeg: 1280x720 640x480"
+    assert told("v4l2", ["Cannot open video device /dev/video7: No such file or directory"]) == []
+    steps = ["Raw       :     yuyv422 :           YUYV 4:2:2 :", " {32-2592, 2}x{32-1944, 2}", "\n"]
+    assert listed(told("v4l2", steps)) == "yuyv422: any size"
+    assert chosen(told("v4l2", steps), 720) is None
 
 
-CAMERA = modes(
+CAMERA = told(
+    "v4l2",
     [
         "Raw       :     yuyv422 :           YUYV 4:2:2 : 640x480 1280x720 1920x1080 320x180",
         "Compressed:       mjpeg :          Motion-JPEG : 640x480 1280x720 1920x1080 320x180",
-    ]
+    ],
 )
 
 
@@ -47,20 +52,23 @@ CAMERA = modes(
         (CAMERA, 1080, "mjpeg", "1920x1080"),
         (CAMERA, 300, "mjpeg", "640x480"),
         (CAMERA, 4000, "mjpeg", "1920x1080"),
-        (CAMERA[:1], 720, "yuyv422", "1280x720"),
-        (["mjpeg: 640x480", "yuyv422: 1280x720"], 720, "yuyv422", "1280x720"),
-        (["bayer: 800x600"], 720, "bayer", "800x600"),
+        (CAMERA[:4], 720, "yuyv422", "1280x720"),
+        ([Mode("mjpeg", 640, 480), Mode("yuyv422", 1280, 720)], 720, "yuyv422", "1280x720"),
+        ([Mode("bayer", 800, 600)], 720, "bayer", "800x600"),
     ],
 )
 def test_the_mode_that_is_fast_and_large_enough_is_taken(
-    able: list[str], side: int, form: str, size: str
+    able: list[Mode], side: int, form: str, size: str
 ) -> None:
-    options = chosen(able, side)
-    assert (options["input_format"], options["video_size"]) == (form, size)
+    mode = chosen(able, side)
+    assert mode
+    assert (mode.form, mode.size) == (form, size)
 
 
 def test_a_form_that_is_wanted_is_taken_or_refused() -> None:
-    assert chosen(CAMERA, 720, "yuyv422")["input_format"] == "yuyv422"
+    mode = chosen(CAMERA, 720, "yuyv422")
+    assert mode
+    assert mode.form == "yuyv422"
     with pytest.raises(SourceInvalid, match=r"no mode of nv12; it has yuyv422, mjpeg$"):
         chosen(CAMERA, 720, "nv12")
 

@@ -18,7 +18,7 @@ import av
 
 from pipeline import errors
 from pipeline.errors import SourceError, SourceLost, SourceSilent
-from pipeline.opening import mapped, open_camera, shown, video_of
+from pipeline.opening import mapped, shown, video_of
 from pipeline.patience import Patience
 from pipeline.srt import Pipe
 
@@ -63,16 +63,15 @@ def _line(pipe: Pipe, name: str) -> str:
 def main(told: BinaryIO, out: BinaryIO) -> int:
     """Hand on what the camera sends until it or the reader ends -> exit code.
 
-    Told: `text`, what the user wrote; `device` and `system`, for FFmpeg; `side` and `asked`, which
+    Told: `text`, what the user wrote; `which` camera of which `system`; `side` and `asked`, which
     choose a mode."""
+    from pipeline.sources import webcam  # which imports this file
+
     about = json.loads(told.readline())
     threading.Thread(target=_end_with, args=(told,), daemon=True).start()
     connected = False
     try:
-        with (
-            mapped(about["text"]),
-            open_camera(about["text"], about["device"], about["system"], _mode(about)) as camera,
-        ):
+        with mapped(about["text"]), webcam.opened(**about) as camera:
             source = video_of(camera, about["text"])
             out.write(b"connected\n")
             connected = True
@@ -87,12 +86,6 @@ def main(told: BinaryIO, out: BinaryIO) -> int:
             out.write(f"{type(error).__name__} {error}\n".encode())
         return 1
     return 0
-
-
-def _mode(about: dict[str, Any]) -> dict[str, str]:
-    from pipeline.sources import webcam  # which imports this file
-
-    return webcam.mode(about["system"], about["device"], about["side"], **about["asked"])
 
 
 def _end_with(reader: BinaryIO) -> None:

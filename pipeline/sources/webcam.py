@@ -1,37 +1,32 @@
 """Cameras at this machine: `webcam:0`, or `webcam:/dev/v4l/by-id/...`, which stays the same.
 
-Linux by Video4Linux2, macOS by AVFoundation, Windows by DirectShow (`webcam:NAME`). On Linux the
-modes are asked for and one is chosen: many cameras give 5 frames a second of raw video where they
-give 30 of JPEG. `webcam:0,format=yuyv422` has it all the same, `webcam:0,rate=60` asks for another
-rate; elsewhere the system's own choice of size and form is taken.
+Linux by Video4Linux2, macOS by AVFoundation, Windows by DirectShow; there also by how the name
+begins, `webcam:FaceTime`. The modes are asked for and one is chosen: many cameras give 5 frames a
+second of raw video where they give 30 of JPEG. `webcam:0,format=yuyv422` has it all the same,
+`webcam:0,rate=60` asks for another rate.
 """
 
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from av.container import InputContainer
 
-from pipeline.cameras import cameras, modes
-from pipeline.errors import SourceInvalid, SourceMissing
-from pipeline.opening import camera_log, open_camera, open_pipe
+from pipeline.cameras import LISTED, SYSTEM, cameras, devices
+from pipeline.errors import SourceError, SourceInvalid, SourceMissing
+from pipeline.opening import open_camera, open_pipe, video_of
 from pipeline.patience import Patience
 from pipeline.sources import Source, SourceOptions
 from pipeline.sources._camera import FORM, held
 from pipeline.sources._feed import FIRST_FRAME_S
 from pipeline.sources._live import LiveSource
+from pipeline.sources._mode import RATE, mode, unchosen
 from pipeline.sources.live import EVERY
 
-FORMS = ("mjpeg", "h264", "yuyv422", "nv12", "yuv420p")
-"""Of a camera, best first."""
 SIDE_PX = 720
 """The short side that is wanted where nobody says one."""
-RATE = 30
-SYSTEM = {"darwin": "avfoundation", "win32": "dshow"}.get(sys.platform, "v4l2")
-NAMED = {"avfoundation": "", "dshow": "video="}
-"""Systems whose cameras have names, not paths, and what FFmpeg wants before such a name."""
 BY_ID = Path("/dev/v4l/by-id")
 
 
@@ -61,24 +56,24 @@ class Camera:
     @contextmanager
     def connect(self) -> Iterator[InputContainer]:
         """Open it, each time in a fresh process. SourceMissing: it is not plugged in."""
+        about: dict[str, Any] = {"text": self._text, "which": self._which(), "system": SYSTEM}
+        about |= {"side": self._side, "asked": self._asked}
         if SYSTEM == "dshow":  # Windows cannot wait for a pipe: there it is this process
-            options = mode(SYSTEM, self._device(), self._side, **self._asked)
-            with open_camera(self._text, self._device(), SYSTEM, options) as container:
+            with opened(**about) as container:
                 yield container
             return
-        about = {"text": self._text, "device": self._device(), "system": SYSTEM, "side": self._side}
         with (
-            held(about | {"asked": self._asked}, self.patience) as pipe,
+            held(about, self.patience) as pipe,
             open_pipe(pipe, self._text, EVERY, FORM) as container,
         ):
             yield container
 
-    def _device(self) -> str:
-        if SYSTEM in NAMED:
-            return NAMED[SYSTEM] + self._name
+    def _which(self) -> str:
+        if SYSTEM in LISTED:
+            return self._name
         path = self._path
         if not Path(path).exists():
-            found = ", ".join(camera.path for camera in cameras()) or "none"
+            found = ", ".join(camera.path for camera, _ in cameras()) or "none"
             raise SourceMissing(f"there is no camera {path}; found: {found}")
         self._path = lasting(path)
         return path
@@ -92,35 +87,36 @@ def lasting(device: str) -> str:
     return names[0] if names else device
 
 
-def mode(system: str, device: str, side: int, format: str, rate: str) -> dict[str, str]:
-    """FFmpeg's options for the camera: on Linux the mode that is chosen of those it has."""
-    if system == "v4l2":
-        found = chosen(modes(camera_log(device)), side, format)
-        return found and found | {"framerate": rate}
-    return {} if system == "dshow" and rate == str(RATE) else {"framerate": rate}
+def opened(text: str, which: str, system: str, side: int, asked: dict[str, str]) -> InputContainer:
+    """The camera `which`, in the mode that is chosen. SourceInvalid: it has none that was asked
+    for, or gives another form. SourceMissing: it is not there."""
+    device = located(which, system) if system in LISTED else which
+    found = mode(system, device, side, **asked)
+    wanted, rate = asked["format"], asked["rate"]
+    try:
+        camera = open_camera(text, device, system, found)
+    except SourceError:
+        # A list may promise what the driver then refuses, by a ten millionth of a second.
+        if system not in LISTED or wanted or rate != str(RATE) or "video_size" not in found:
+            raise
+        camera = open_camera(text, device, system, unchosen(system, rate))
+    given = video_of(camera, text).codec_context
+    if wanted and wanted not in (given.name, given.pix_fmt):  # AVFoundation takes another silently
+        camera.close()
+        form = f"{given.name} ({given.pix_fmt})"
+        raise SourceInvalid(f"{text}: the camera does not give {wanted} but {form}")
+    return camera
 
 
-def chosen(able: list[str], side: int, wanted: str = "") -> dict[str, str]:
-    """FFmpeg's options for the best of the modes of a camera (`mjpeg: 1280x720 640x480`): the best
-    form that has a size with a short side of at least `side`, the smallest of them; else the
-    largest size that there is. `wanted`: of this form. SourceInvalid: it has none of that."""
-    forms = [mode.partition(":")[0] for mode in able]
-    if wanted and wanted not in forms:
-        raise SourceInvalid(f"the camera has no mode of {wanted}; it has {', '.join(forms)}")
-    able = [mode for mode, form in zip(able, forms, strict=True) if wanted in ("", form)]
-    sizes = {
-        form: [(int(w), int(h)) for w, h in re.findall(r"(\d+)x(\d+)", rest)]
-        for form, _, rest in (mode.partition(":") for mode in able)
-    }
-    known = [form for form in FORMS if sizes.get(form)] or [form for form in sizes if sizes[form]]
-    if not known:
-        return {}
-    enough = [(form, [s for s in sizes[form] if min(s) >= side]) for form in known]
-    form, fitting = next(((f, s) for f, s in enough if s), (known[0], []))
-    width, height = min(fitting, key=area) if fitting else max(sizes[form], key=area)
-    return {"input_format": form, "video_size": f"{width}x{height}"}
-
-
-def area(size: tuple[int, int]) -> int:
-    """Pixels."""
-    return size[0] * size[1]
+def located(which: str, system: str) -> str:
+    """The device of the camera with that number, or whose name begins so. SourceMissing names those
+    that there are."""
+    found = devices(system)
+    exact = [camera for camera in found if which in (camera.path, camera.device[len("video=") :])]
+    fitting = exact or sorted(
+        (camera for camera in found if camera.name.startswith(which)), key=lambda c: len(c.name)
+    )
+    if not fitting:
+        there = ", ".join(f"{camera.path} {camera.name}" for camera in found) or "none"
+        raise SourceMissing(f"there is no camera {which}; found: {there}")
+    return fitting[0].device
