@@ -140,6 +140,7 @@ def trace(
             kwargs=beside,
             dynamo=True,
             verbose=False,
+            optimize=False,  # below
             input_names=inputs,
             output_names=outputs,
             dynamic_shapes=shapes,

@@ -6,6 +6,7 @@ does both itself. Compared are the bytes that come out and, in fp32, what they a
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def compare(
     """Paint a frame of each size with torch and with the graphs, at two strengths. `probes`: of the
     frame sides, for the sizes at which more than bytes is to be compared."""
     found = []
+    opened = cache(opened)  # once each, for all strengths and, of a graph for any size, all sizes
     picture = smooth(STYLE_SIDE, STYLE_SIDE, 1)
     ours = opened(style)({"picture": picture})
     with torch.inference_mode():

@@ -25,3 +25,12 @@ def paint() -> Run:
 
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     return run
+
+
+@pytest.fixture(scope="session")
+def cosine(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The weights of a small AdaAttN with cosine attention: one file for all tests, as the name of
+    a graph tells files apart, and making its graphs takes half a minute."""
+    from fresh import weights
+
+    return weights(tmp_path_factory.mktemp("fresh"), "adaattn", width=0.125)

@@ -9,9 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from conftest import ROOT, Run
-from safetensors.torch import save_file
+from fresh import weights
 
 import models
 from engines import Engine, cache, choice, load_engine
@@ -95,14 +94,17 @@ def kept(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
-@pytest.mark.parametrize("engine", ["onnx"], indirect=True)
-def test_damaged_graphs_are_made_again(kept: Path) -> None:
-    graphs = list(kept.glob("*.onnx"))
+def test_damaged_graphs_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path / "cache"))
+    # The one whose graphs are the smallest.
+    name = weights(tmp_path, "adaattn", levels=[3], width=0.0625)
+    load_engine(name, "cpu", kind="onnx")
+    graphs = list((tmp_path / "cache").glob("*.onnx"))
     assert len(graphs) == 2
     for graph in graphs:
         sound = graph.read_bytes()
         graph.write_bytes(sound[:1000] + b"tampered" + sound[1008:])
-    painted = load_engine("compact", "cpu", kind="onnx")
+    painted = load_engine(name, "cpu", kind="onnx")
     assert not any(b"tampered" in graph.read_bytes()[:2000] for graph in graphs)
     code = painted.encode_style(style("wave"))
     assert painted(frame(32, 32), code, 1.0, False).std() > 1
@@ -183,26 +185,17 @@ def test_a_graph_does_without_torch(kind: str) -> None:
 
 
 def test_a_model_whose_codes_hold_pictures_has_no_graph(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    path = tmp_path / "soft.safetensors"
-    about = {"model": "stya2k", "model_options": '{"width": 0.0625}'}
-    state = models.build("stya2k", width=0.0625).state_dict()
-    save_file({k: v.contiguous() for k, v in state.items()}, path, metadata=about)
+    path = weights(tmp_path, "stya2k", width=0.0625)
     with pytest.raises(ValueError, match="only torch runs it"):
-        load_engine(str(path), "cpu", kind="onnx")
-    assert "hold whole pictures" in load_engine(str(path), "cpu", kind="auto").why
+        load_engine(path, "cpu", kind="onnx")
+    assert "hold whole pictures" in load_engine(path, "cpu", kind="auto").why
 
 
-def test_cosine_adaattn_has_a_graph(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    path = tmp_path / "cosine.safetensors"
-    about = {"model": "adaattn", "model_options": '{"width": 0.125}'}
-    state = models.build("adaattn", width=0.125).state_dict()
-    save_file({k: v.contiguous() for k, v in state.items()}, path, metadata=about)
+def test_cosine_adaattn_has_a_graph(cosine: str) -> None:
     x = frame(50, 70)
     a, b = (
         e(x, e.encode_style(style("wave")), 1.0, False)
-        for e in (load_engine(str(path), "cpu", kind=kind) for kind in ("torch", "onnx"))
+        for e in (load_engine(cosine, "cpu", kind=kind) for kind in ("torch", "onnx"))
     )
     assert apart(a, b) <= 1
 

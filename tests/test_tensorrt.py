@@ -14,9 +14,7 @@ import pytest
 import torch
 from conftest import ROOT, Run
 from onnx import TensorProto
-from safetensors.torch import save_file
 
-import models
 from engines import Engine, cache, load_engine
 from engines.choice import scene
 from engines.precision import cast_bytes_first, convolutions, lower
@@ -75,17 +73,6 @@ def missing() -> str:
 
 gpu = pytest.mark.skipif(bool(missing()), reason=missing() or "TensorRT is here")
 without = pytest.mark.skipif(not missing(), reason="TensorRT is here")
-
-
-@pytest.fixture(scope="module")
-def cosine(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The weights of a small AdaAttN with cosine attention."""
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "cosine.safetensors"
-    about = {"model": "adaattn", "model_options": '{"width": 0.125}'}
-    state = models.build("adaattn", width=0.125).state_dict()
-    save_file({k: v.contiguous() for k, v in state.items()}, path, metadata=about)
-    return str(path)
 
 
 @pytest.fixture(scope="module", params=["compact", "cosine"])
