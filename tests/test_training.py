@@ -212,7 +212,8 @@ def test_a_distilled_encoder_has_unit_means_and_starts_a_training(
     photographs = Pictures(read([str(material / "content")], 90))
     maps = encoder(torch.cat(list(photographs.survey(2, 64))))
     means = [m.mean((0, 2, 3)) for m in maps]
-    assert all(m.max() < 1.01 and m.mean() > 0.5 for m in means)
+    # Kept in half precision, whose rounding the layers add up.
+    assert all(m.max() < 1.02 and m.mean() > 0.5 for m in means)
     model = models.build("adaattn")
     begin(model, f"encoder={tmp_path / 'weights.safetensors'}")
     assert torch.equal(model.encoder.conv1_1.weight, encoder.conv1_1.weight)
