@@ -208,6 +208,16 @@ def test_refusals_are_told_apart(
         open_source(url(camera, path))
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["rtsp://", "http:///video", "rtsp://h:99999/x", "tcp://h", "udp://h", "rtsp://u:a@b/c@h/x"],
+)
+def test_what_can_never_be_there_is_not_waited_for(address: str) -> None:
+    for options in (SourceOptions(wait=True), SourceOptions(slate=(64, 64))):
+        with pytest.raises(SourceInvalid, match=r"is no address|which @"):
+            open_source(address, options)
+
+
 @pytest.mark.parametrize("scheme", ["rtsp", "rtmp", "http", "tcp", "srt"])
 def test_a_host_that_nobody_knows_is_said(scheme: str) -> None:
     if scheme == "srt" and srt.lacks():
