@@ -177,6 +177,7 @@ def test_a_slate_stands_for_one_that_is_not_there_yet() -> None:
         first = next(frames)
         assert first is not None
         assert first.pixels.shape == (180, 320, 3)
+        assert first.arrived_s is None  # so no --max-latency leaves it out
         assert (first.pixels.min(axis=2) > 220).mean() > 0.01  # words on it
         assert next(frames) is None
         assert re.search(r"refuses|not there yet", source.away)
