@@ -527,9 +527,14 @@ def test_a_film_over_http_is_read_whole(tmp_path: Path) -> None:
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with open_source(f"http://127.0.0.1:{server.server_port}/film.mkv") as source:
+        address = f"http://127.0.0.1:{server.server_port}/film.mkv"
+        with open_source(address) as source:
             assert not source.info.live
             assert [f.index for f in source.frames() if f] == list(range(12))
+        with open_source(address, SourceOptions(slate=(64, 64))) as source:
+            assert len(list(islice(source.frames(), 40))) < 40  # it is not waited for
+            assert source.damage is not None
+            assert source.damage.endswith("/film.mkv is a film: leave --slate out")
         server.shutdown()
 
 

@@ -25,7 +25,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.errors import SourceError, SourceLost
+from pipeline.errors import SourceError, SourceInvalid, SourceLost
 from pipeline.opening import mapped, missed, scheme_of, shown, sound_of, video_of
 from pipeline.patience import Patience
 from pipeline.sources._ear import Ear, Piece
@@ -272,7 +272,10 @@ class Feed:
             if self._fetched and container.duration:
                 raise SourceLost(f"{shown(self._text)} has ended")  # what is left was shown before
             if container.duration and scheme_of(self._text) in ("http", "https"):
-                raise SourceLost(f"{shown(self._text)} is a film: leave --slate out")
+                film = SourceInvalid(f"{shown(self._text)} is a film: leave --slate out")
+                if self.epoch < 0:  # it was never live: nothing is to be waited for
+                    self._fail(film)
+                raise film
             stream = video_of(container, self._text)
             pulse = Pulse(stream.name or "video", self.silence_s)
             still = Still() if self._noisy else None
