@@ -40,6 +40,7 @@ from pipeline.errors import (
 from pipeline.frame import Frame
 from pipeline.opening import open_media, shown
 from pipeline.sources import Source, SourceOptions, open_source, webcam
+from pipeline.sources._feed import Pulse
 from pipeline.sources._live import LiveSource
 from pipeline.timing import LiveClock
 
@@ -177,6 +178,7 @@ def test_a_slate_stands_for_one_that_is_not_there_yet() -> None:
         first = next(frames)
         assert first is not None
         assert first.pixels.shape == (180, 320, 3)
+        assert first.arrived_s is None  # so no --max-latency leaves it out
         assert (first.pixels.min(axis=2) > 220).mean() > 0.01  # words on it
         assert next(frames) is None
         assert re.search(r"refuses|not there yet", source.away)
@@ -206,6 +208,16 @@ def test_refusals_are_told_apart(
 ) -> None:
     with pytest.raises(kind, match=says):
         open_source(url(camera, path))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["rtsp://", "http:///video", "rtsp://h:99999/x", "tcp://h", "udp://h", "rtsp://u:a@b/c@h/x"],
+)
+def test_what_can_never_be_there_is_not_waited_for(address: str) -> None:
+    for options in (SourceOptions(wait=True), SourceOptions(slate=(64, 64))):
+        with pytest.raises(SourceInvalid, match=r"is no address|which @"):
+            open_source(address, options)
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "rtmp", "http", "tcp", "srt"])
@@ -267,6 +279,7 @@ def test_transport_streams(scheme: str) -> None:
 
 
 def test_a_port_that_falls_silent_is_listened_at_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.sources._feed.BURST_S", 0.0)
     monkeypatch.setattr("pipeline.sources._feed.PATIENCE_S", (0.3, 10.0))
     with live.transport_stream("udp") as port:
         source = open_source(f"udp://127.0.0.1:{port}")
@@ -279,6 +292,20 @@ def test_a_port_that_falls_silent_is_listened_at_anew(monkeypatch: pytest.Monkey
             assert next(frame for frame in frames if frame and frame.epoch).epoch == 1
 
 
+def test_pictures_that_a_server_kept_tell_nothing_of_the_rate() -> None:
+    frame = av.VideoFrame(160, 96, "yuv420p")
+    pulse = Pulse("mjpeg", 10.0)
+    for now_s in (100.0, 100.01, 100.02, 115.0):  # one each 15 s, and at once those of before
+        pulse.after(frame, now_s)
+        assert pulse.patience_s == 10
+    pulse.after(frame, 130.0)
+    assert pulse.patience_s == 100
+    steady = Pulse("mjpeg", 10.0)
+    for i in range(30):
+        steady.after(frame, 100 + i * 0.04)
+    assert steady.patience_s == 2
+
+
 @pytest.mark.parametrize("period_s", [0.1, 0.9])
 def test_one_that_is_slow_is_waited_for(
     camera: live.Server, period_s: float, monkeypatch: pytest.MonkeyPatch
@@ -287,6 +314,7 @@ def test_one_that_is_slow_is_waited_for(
     for name, value in (("FIRST_FRAME_S", 0.3), ("BETWEEN_S", 0.3), ("PATIENCE_S", (0.2, 100.0))):
         monkeypatch.setattr(f"pipeline.sources._feed.{name}", value)
     monkeypatch.setattr("pipeline.sources._feed.WAITS_S", (0.01, 0.05))
+    monkeypatch.setattr("pipeline.sources._feed.BURST_S", 0.0)
     camera.period_s = period_s
     with open_source(url(camera)) as source:
         epochs = [f.epoch for f in some(source, 7)]
@@ -375,6 +403,7 @@ def test_sound_without_pictures_is_no_sign_of_life(
 def test_one_that_hangs_is_left_behind_and_opened_again(
     camera: live.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipeline.sources._feed.BURST_S", 0.0)
     monkeypatch.setattr("pipeline.sources._feed.PATIENCE_S", (0.5, 10.0))
     monkeypatch.setattr("pipeline.sources._feed.MEASURED_S", 0.1)
     with open_source(url(camera)) as source:
@@ -440,6 +469,7 @@ def test_a_camera_is_found_again_under_another_number_by_a_fresh_process(
     first, second, lasting = (tmp_path / name for name in ("video0", "video1", "by-id/usb-cam"))
     lasting.parent.mkdir()
     monkeypatch.setattr(webcam, "BY_ID", lasting.parent)
+    monkeypatch.setattr("pipeline.sources._feed.BURST_S", 0.0)
     monkeypatch.setattr("pipeline.sources._feed.PATIENCE_S", (1.0, 10.0))
     monkeypatch.setattr(webcam, "SYSTEM", "mjpeg")  # of Video4Linux2, which needs a camera
     with pytest.raises(SourceMissing, match=r"no camera .*video0; found: "):
@@ -516,9 +546,14 @@ def test_a_film_over_http_is_read_whole(tmp_path: Path) -> None:
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        with open_source(f"http://127.0.0.1:{server.server_port}/film.mkv") as source:
+        address = f"http://127.0.0.1:{server.server_port}/film.mkv"
+        with open_source(address) as source:
             assert not source.info.live
             assert [f.index for f in source.frames() if f] == list(range(12))
+        with open_source(address, SourceOptions(slate=(64, 64))) as source:
+            assert len(list(islice(source.frames(), 40))) < 40  # it is not waited for
+            assert source.damage is not None
+            assert source.damage.endswith("/film.mkv is a film: leave --slate out")
         server.shutdown()
 
 

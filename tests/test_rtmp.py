@@ -1,7 +1,9 @@
 """RTMP through a real server: published to it, read from it, both come back when it does."""
 
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -63,6 +65,16 @@ def test_what_is_published_is_read_and_both_come_back(server: rtmp.Server, publi
     assert "was lost 1 times" in published.notices[0]
     assert "s3cret" not in said + published.notices[0]
     assert f"127.0.0.1:{server.port}" in said
+
+
+def test_sound_that_is_late_at_the_start_cuts_no_stream_off(server: rtmp.Server) -> None:
+    (still,) = moving(1)  # as a slate is, for which all sound is to come
+    with open_sink(server.url, replace(LIVE, sounds=True)) as sink:
+        sink.write(still)
+        time.sleep(4)
+        assert sink.outlets[0].up
+        assert sink.notices == []
+        sink.finish()
 
 
 def newest(frames: Iterator[Frame | None], count: int) -> list[Frame]:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,9 @@ SLOPE = 200
 LATE_S = 1.0
 """Sound that is so far behind the picture is not coming: there is silence."""
 _CODECS = {"webm": "libopus", "avi": "libmp3lame"}
+_FROM_PICTURES = {"flv"}
+"""Formats that take no sound from before the first picture, as encoders begin it, once that is
+written: sound may come long after."""
 
 Samples = NDArray[np.int16]
 """n x 2."""
@@ -45,6 +49,7 @@ class Track:
         stream.codec_context.bit_rate = 128_000
         self._out, self._stream = out, stream
         self._at: int | None = None  # the next sample, counted from time 0
+        self._least = -inf  # the first that the output takes
         self._silent = True  # so far: what comes now is put exactly where it belongs
         self._ready: deque[Packet[Any]] = deque()
 
@@ -52,6 +57,8 @@ class Track:
         """Takes what came with the picture of `time_s`; the first picture is where it begins."""
         if self._at is None:
             self._at = round(time_s * SOUND_HZ)
+            if self._out.format.name in _FROM_PICTURES:
+                self._least = self._at
         for piece in pieces:
             samples: Samples = np.frombuffer(piece.samples, np.int16).reshape(-1, 2)
             self._put(round((time_s + piece.offset_s) * SOUND_HZ), samples)
@@ -83,7 +90,8 @@ class Track:
         frame.sample_rate, frame.time_base = SOUND_HZ, Fraction(1, SOUND_HZ)
         frame.pts = self._at
         self._at += len(samples)
-        self._ready.extend(self._stream.encode(frame))
+        packets = self._stream.encode(frame)
+        self._ready.extend(packet for packet in packets if (packet.pts or 0) >= self._least)
 
     def until(self, time_s: Fraction | float) -> None:
         """Writes everything that is due by `time_s`."""

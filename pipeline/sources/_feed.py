@@ -25,7 +25,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.errors import SourceError, SourceLost
+from pipeline.errors import SourceError, SourceInvalid, SourceLost
 from pipeline.opening import mapped, missed, scheme_of, shown, sound_of, video_of
 from pipeline.patience import Patience
 from pipeline.sources._ear import Ear, Piece
@@ -49,6 +49,8 @@ MOST_PIECES = 1000
 """About twenty seconds of sound for one picture."""
 WAITS_S = (0.5, 30.0)
 """Before the second attempt to connect, and at most; each wait doubles the one before."""
+BURST_S = 1.0
+"""After the first picture: those that a server kept come at once, and tell nothing of the rate."""
 LISTEN_AGAIN_S = 0.05
 WATCH_S = 0.1
 TIMELESS = {"mpjpeg", "mjpeg", "h264", "hevc", "m4v"}
@@ -111,9 +113,10 @@ class Pulse:
     """Counts the pictures of one connection."""
 
     def __init__(self, form: str, patience_s: float) -> None:
-        """`patience_s`: before there is a second one."""
+        """`patience_s`: before the rate is known."""
         self._form, self._first_s = form, 0.0
-        self.count = 0
+        self._count = 0
+        self._since_s, self._after_burst = 0.0, 0
         self.patience_s = patience_s
         """How long the next packet may take."""
 
@@ -121,14 +124,22 @@ class Pulse:
         """What was found so far: codec, size, pictures a second; "" until MEASURED_S are over."""
         self._first_s = self._first_s or now_s
         seconds = now_s - self._first_s
-        if self.count:
-            least, most = PATIENCE_S
-            self.patience_s = min(max(least, INTERVALS * seconds / self.count), most)
-        self.count += 1
+        if seconds >= BURST_S:
+            self._since_s = self._since_s or now_s
+            self._after_burst += 1
+        if self.is_known:
+            (least, most), pauses = PATIENCE_S, self._after_burst - 1
+            self.patience_s = min(max(least, INTERVALS * (now_s - self._since_s) / pauses), most)
+        self._count += 1
         if seconds < MEASURED_S:
             return ""
-        rate = (self.count - 1) / seconds
+        rate = (self._count - 1) / seconds
         return f"{self._form} {picture.width}x{picture.height}, {rate:.1f} frames a second"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it can be told how often pictures come."""
+        return self._after_burst > 1
 
 
 class Link:
@@ -272,14 +283,17 @@ class Feed:
             if self._fetched and container.duration:
                 raise SourceLost(f"{shown(self._text)} has ended")  # what is left was shown before
             if container.duration and scheme_of(self._text) in ("http", "https"):
-                raise SourceLost(f"{shown(self._text)} is a film: leave --slate out")
+                film = SourceInvalid(f"{shown(self._text)} is a film: leave --slate out")
+                if self.epoch < 0:  # it was never live: nothing is to be waited for
+                    self._fail(film)
+                raise film
             stream = video_of(container, self._text)
             pulse = Pulse(stream.name or "video", self.silence_s)
             still = Still() if self._noisy else None
             patience = self._own or link.patience
             if not self._fetched:
                 patience.seconds = pulse.patience_s
-            if not self._rated:  # should it be left before there are two pictures, it may be slow
+            if not self._rated:  # should it be left before its rate is known, it may be slow
                 self.silence_s = min(2 * self.silence_s, PATIENCE_S[1])
             for picture in self._pictures(container, stream):
                 if self._closed.is_set() or link.left:
@@ -298,7 +312,7 @@ class Feed:
                     self.gives = self.gives or gives
                     if not self._fetched:
                         patience.seconds = pulse.patience_s
-                        if pulse.count > 1:
+                        if pulse.is_known:
                             self._rated = True
                             self.silence_s = max(FIRST_FRAME_S, pulse.patience_s)
                     until_s, fresh = self.sign_s + max(between_s, pulse.patience_s), False

@@ -149,8 +149,9 @@ class LiveSource:
         return StreamInfo(*size, TIME_BASE, None, UNSEEN, live=True, sounds=not self._noisy)
 
     def _slate(self) -> Frame:
-        pixels, now_s = slate(*self._size, "waiting for", shown(self._text)), time.monotonic()
-        return Frame(0, self._clock.at(None, now_s), TIME_BASE, pixels, arrived_s=now_s)
+        """It arrived from nowhere, so it is never late, and no latency is learnt from it."""
+        pixels = slate(*self._size, "waiting for", shown(self._text))
+        return Frame(0, self._clock.at(None, time.monotonic()), TIME_BASE, pixels)
 
     def _found(self) -> StreamInfo:
         failures = 0
