@@ -109,6 +109,25 @@ def test_what_is_missing_is_silence_and_moves_nothing(tmp_path: Path) -> None:
     assert max(abs(b - round(b)) for b in beeps) < FRAME_S
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_of_long_silence_next_to_nothing_is_written(tmp_path: Path, suffix: str) -> None:
+    """A camera that was away for hours: what lies between would take minutes to encode."""
+    path, away = tmp_path / f"out.{suffix}", 1500
+    with open_sink(str(path), INFO) as sink:
+        for frame in beeping(8):
+            later = 25 * away * (frame.index >= 100)
+            sink.write(replace(frame, pts=frame.pts + later))
+        sink.finish()
+    with av.open(str(path)) as media:
+        packets = sum(packet.size > 0 for packet in media.demux(audio=0))
+    with av.open(str(path)) as media:
+        white, beeps = flashes(media)
+    assert packets < 12 * SOUND_HZ / 1024
+    assert [round(t) for t in white] == [1, 2, 3, *(away + n for n in (4, 5, 6, 7))]
+    assert [round(t) for t in beeps] == [round(t) for t in white]
+    assert max(abs(b - w) for b, w in zip(beeps, white, strict=True)) < FRAME_S
+
+
 def test_parts_of_a_killed_writer_keep_their_sound(tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     frames = list(beeping(12))

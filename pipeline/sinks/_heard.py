@@ -28,6 +28,9 @@ GAP = SOUND_HZ // 20
 """Beyond this nothing is stretched any more: something is missing, or there twice."""
 SLOPE = 200
 """At most one sample in so many is added or left out: not heard as a change of pitch."""
+LONG = 60 * SOUND_HZ
+"""More silence than that is left out but for its end: players wait for the time of what comes next.
+Hours of it, after a camera was away, would take minutes to encode."""
 LATE_S = 1.0
 """Sound that is so far behind the picture is not coming: there is silence."""
 _CODECS = {"webm": "libopus", "avi": "libmp3lame"}
@@ -79,6 +82,8 @@ class Track:
 
     def _fill(self, until: int) -> None:
         assert self._at is not None
+        if until - self._at > LONG:
+            self._at = until - SOUND_HZ
         while self._at < until:
             self._silent = True
             self._encode(np.zeros((min(until - self._at, SOUND_HZ), 2), np.int16))
