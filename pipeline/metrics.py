@@ -1,6 +1,5 @@
 """`--metrics PORT`: figures of a running stream for Prometheus, and whether it is well."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,12 +12,12 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from pipeline.heartbeat import SLOW, Heartbeat
 from pipeline.report import Progress, Report
 from pipeline.timings import Timings
 
 STILL_S = 10.0
-"""Without a new frame; a model that is slower than that gets SLOW times what it needs."""
-SLOW = 3
+"""Without a new frame; a model or a source that is slower gets SLOW times what it needs."""
 EDGES_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 MIB = 1 << 20
 
@@ -28,23 +27,24 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
-        self._frames, self._moved_s = 0, time.monotonic()
+        self._frames, self._heart = 0, Heartbeat(STILL_S)
 
     def __call__(self, progress: Progress) -> None:
         if progress.frames > self._frames:  # what is done again after a fall back is no progress
-            self._frames, self._moved_s = progress.frames, time.monotonic()
+            self._frames = progress.frames
+            self._heart.beat()
         self._progress = progress
 
     @property
     def still_s(self) -> float:
         """Seconds since a new frame came out, or since the start."""
-        return time.monotonic() - self._moved_s
+        return self._heart.still_s
 
     @property
     def limit_s(self) -> float:
         """How long that may be."""
         timings = self._progress.report.stages["Stylizer"] if self._progress else Timings()
-        return max(STILL_S, SLOW * timings.percentile_ms(0.95) / 1e3)
+        return max(self._heart.limit_s, SLOW * timings.percentile_ms(0.95) / 1e3)
 
     def health(self) -> dict[str, Any]:
         """Whether frames come out, how long none has, and why the source is away, if it is."""

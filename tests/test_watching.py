@@ -20,6 +20,7 @@ from conftest import ROOT, Run
 from prometheus_client.parser import text_string_to_metric_families
 from test_kills import children
 
+from pipeline.heartbeat import Heartbeat
 from pipeline.timings import Timings
 
 pytestmark = pytest.mark.timeout(300)
@@ -269,6 +270,19 @@ def test_mistakes_are_json_too(paint: Run, tmp_path: Path) -> None:
         refused = paint("test:frames=2", *words)
     assert refused.returncode == 2
     assert f"port {port} cannot be used" in refused.stderr.splitlines()[-1]
+
+
+def test_what_comes_seldom_is_given_longer() -> None:
+    now = [0.0]
+    heart = Heartbeat(5.0, lambda: now[0])
+    for now[0] in (1, 2, 3, 63, 64):  # one long pause is not the usual one
+        heart.beat()
+    assert heart.limit_s == 5
+    for now[0] in range(80, 200, 8):
+        heart.beat()
+    now[0] += 20
+    assert (heart.still_s, heart.limit_s) == (20, 24)
+    assert heart.rate == 1 / 20
 
 
 def test_counts_below_a_time() -> None:

@@ -1,8 +1,6 @@
 """What is seen: the newest frame and what it was painted from, as pictures for those who watch."""
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.heartbeat import Heartbeat
 from pipeline.sinks.web import Head
 
 Pixels = NDArray[np.uint8]
@@ -19,6 +18,7 @@ Ask = Callable[[dict[str, Any]], None]
 
 QUALITY = 85
 STALE_S = 5.0
+"""Without a new frame; a model or a source that is slower gets longer."""
 MOST_PX = 1920 * 1088
 """Moving pictures with more are sent smaller; a snapshot is not."""
 MOST_WATCHERS = 32
@@ -42,8 +42,7 @@ class Screen:
         self._newest: list[Pixels] = []
         self._number = 0  # of that frame
         self._came = asyncio.Event()
-        self._began_s = time.monotonic()
-        self._times: deque[float] = deque(maxlen=60)
+        self._heart = Heartbeat(STALE_S)
         self._made: dict[bool, tuple[list[Pixels], asyncio.Task[bytes]]] = {}
         self._watchers = self._comparing = 0
 
@@ -55,7 +54,7 @@ class Screen:
     def _arrived(self, head: Head, pictures: list[Pixels]) -> None:
         if not head.again:
             self.frames += 1
-            self._times.append(time.monotonic())
+            self._heart.beat()
         if self.frozen and self._newest:
             if head.input_of != self._number or self.shows(True):
                 return
@@ -131,29 +130,21 @@ class Screen:
         return await asyncio.shield(self._made[beside][1])
 
     @property
-    def rate(self) -> float:
-        """Frames a second, of late; while none comes no more than one in that time."""
-        if len(self._times) < 2:
-            return 0.0
-        rate = (len(self._times) - 1) / max(1e-3, self._times[-1] - self._times[0])
-        return min(rate, 1 / self.still_s) if self.still_s > 1 else rate
-
-    @property
     def still_s(self) -> float:
         """For how long no new frame has come."""
-        return time.monotonic() - (self._times[-1] if self._times else self._began_s)
+        return self._heart.still_s
 
     @property
     def healthy(self) -> bool:
         """Whether frames come."""
-        return bool(self._times) and self.still_s < STALE_S
+        return self.frames > 0 and self.still_s < self._heart.limit_s
 
     def state(self) -> dict[str, Any]:
         """How it goes."""
         return {
             "frozen": self.frozen,
             "frames": self.frames,
-            "frames_per_s": round(self.rate, 1),
+            "frames_per_s": round(self._heart.rate, 1),
             "still_s": round(self.still_s, 1),
             "watchers": self._watchers,
         }
