@@ -1,7 +1,7 @@
 """python -m evaluation.systems --content DIR --style DIR -o docs/: all systems side by side."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from evaluation.command import command
 from evaluation.options import EvaluationOptions
@@ -13,8 +13,8 @@ EPILOG = """example:
   python -m evaluation.systems --content photos/ --style paintings/ --vgg vgg19.safetensors -o docs/
 
 Writes docs/systems.md, the figures of docs/evaluation.md beside what a frame costs, and
-docs/systems.jpg, photographs and styles that ship in every model. A model without weights is named
-and left out. nnst takes minutes a picture: --side and --pairs bound the time of all alike.
+docs/systems.jpg, photographs and styles that ship in every model. nnst takes
+minutes a picture: --side and --pairs bound the time of all alike.
 """
 SETTING = (
     "paintings",
@@ -49,7 +49,6 @@ def compare(options: SystemsOptions) -> None:
     if not options.content or not options.style or not options.output:
         raise ConfigError("name folders with --content and --style, and with -o where to write")
     # torch is imported only once the request makes sense: mistakes are answered at once.
-    import models
     from evaluation import contact
     from evaluation.cost import cost
     from evaluation.course import run
@@ -57,17 +56,12 @@ def compare(options: SystemsOptions) -> None:
     from evaluation.table import by_model
 
     out = prepared(options.output)
-    missing = [n for n in options.model if n in models.systems() and n not in models.names()]
-    there = [name for name in options.model if name not in missing]
-    if not there:
-        raise ConfigError(f"no weights yet: {', '.join(missing)}")
-    found = run(replace(options, model=there))
-    costs = [cost(name, options.side) for name in there]
+    found = run(options)
+    costs = [cost(name, options.side) for name in options.model]
     lines = by_model(found.models, found.measured, costs).markdown()
     notes = [(name, found.setting[name]) for name in SETTING]
     notes += [("cost", circumstances(options.side))]
-    notes += [("left out, without weights yet", ", ".join(missing))] if missing else []
-    sheet = contact.side_by_side(dict(zip(found.models, there, strict=True)), options.side)
+    sheet = contact.side_by_side(dict(zip(found.models, options.model, strict=True)), options.side)
     try:
         contact.write(sheet, out / "systems.jpg")
         said = "".join(f"- {name}: {value}\n" for name, value in notes)

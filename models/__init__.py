@@ -77,7 +77,7 @@ def metadata(name: str | Path) -> dict[str, str]:
 
 
 def build(system: str, **options: Any) -> nn.Module:
-    """A fresh, untrained model; ValueError for a system or an option that does not exist."""
+    """A fresh model; ValueError for a system or an option that does not exist."""
     if system not in systems():
         raise ValueError(f"no model '{system}': there is {', '.join(systems())}")
     try:
@@ -116,20 +116,10 @@ def weights_file(name: str | Path) -> Path:
     if not path.is_file() and not Path(name).suffix:
         path = path.parent / "parts" / f"{OPTIMISED.get(str(name), name)}.safetensors"
     if not path.is_file():
-        if name in systems():
-            raise ValueError(untrained(str(name)))
         raise ValueError(f"no model '{name}': there is {', '.join(names())}, or a weights file")
     if path.suffix in (".pth", ".pt"):
         raise ValueError(f"{path} must first become one of ours: python -m models.import_published")
     return path
-
-
-def untrained(system: str) -> str:
-    """What to say of a system whose weights do not ship."""
-    return (
-        f"{system} has no trained weights yet: train it (python -m training --config "
-        f"configs/train_{system}.yaml), then name the weights file"
-    )
 
 
 @cache
@@ -139,7 +129,7 @@ def fingerprint(name: str | Path) -> str:
 
 
 def _described(path: Path, about: dict[str, str], state: dict[str, Any]) -> nn.Module:
-    """The model that a file says it is, still untrained."""
+    """The model that a file says it is, not filled yet."""
     import torch
 
     try:

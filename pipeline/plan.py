@@ -166,8 +166,6 @@ def shared_ray() -> Path | None:
 def check_options(options: StreamOptions) -> None:
     """What no single option can tell by itself."""
     known = [*models.names(), "identity"]
-    if options.model not in known and options.model in models.systems():
-        raise ConfigError(f"model {models.untrained(options.model)}")
     if options.model not in known and not Path(options.model).suffix:
         raise ConfigError(
             f"no model '{options.model[:60]}'{nearest(options.model, known)}: "

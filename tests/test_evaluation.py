@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-import models
 from evaluation import contact, motion, painters, systems
 from evaluation.__main__ import main
 from evaluation.appearance import chamfer, ssim, to_pixels
@@ -324,14 +323,13 @@ def test_report_is_the_same_again_and_has_lpips_where_its_weights_are(
 def test_systems_side_by_side(
     material: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One without weights is named; one that takes minutes a picture paints clips by key frames."""
+    """One that takes minutes a picture paints clips by key frames."""
     twin = tmp_path / "twin.safetensors"
     twin.write_bytes(Path("models/weights/compact.safetensors").read_bytes())
-    monkeypatch.setattr(models, "names", lambda: ["compact"])
     real, slow = painters.painter, painters.KeyFramePainter
     monkeypatch.setattr(painters, "painter", lambda n: slow if n == str(twin) else real(n))
     words = ["--content", material / "content", "--style", material / "style", "-o", tmp_path]
-    words += ["--vgg", weights / "vgg.safetensors", "--model", "compact", "adaattn", twin]
+    words += ["--vgg", weights / "vgg.safetensors", "--model", "compact", twin]
     words += ["--side", 64, "--pairs", 2, "--clip-pairs", 1, "--frames", 3]
     assert systems.main([str(word) for word in words]) == 0
     text = (tmp_path / "systems.md").read_text()
@@ -346,7 +344,6 @@ def test_systems_side_by_side(
     assert 0 < float(table["twin"]["moving, 1 frame"]) < float(table["compact"]["moving, 1 frame"])
     assert "- painted by key frames: twin\n" in text
     assert all(float(table[name]["s a frame"]) > 0 for name in ("compact", "twin"))
-    assert "- left out, without weights yet: adaattn\n" in text
     sheet = cv2.imread(str(tmp_path / "systems.jpg"))
     assert len(sheet) == round(4 * (64 + contact.GAP_PX) * contact.SHOWN)
 

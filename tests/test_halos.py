@@ -40,7 +40,7 @@ COURSE = {"steps": STEPS, "batch": 4, "side": 96, "short_side": SIDE, "rate": 0.
 COURSE |= {"decay": 0.3, "average": 0.95, "longest": 2.0, "sample_every": STEPS}
 
 
-def trained(folder: Path, **discriminators: float) -> models.Model:
+def trained(folder: Path, **discriminators: float) -> torch.nn.Module:
     """`neat` as it ships, after STEPS more with these discriminators."""
     config, out = folder / "config.yaml", folder / "out"
     about = {

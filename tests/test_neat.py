@@ -27,11 +27,9 @@ import models
 from models import neat
 from models.color import second_moments
 from models.neat import PAMA
-from pipeline.errors import ConfigError, EngineError
-from pipeline.plan import check_options
+from pipeline.errors import EngineError
 from pipeline.pool import FramePool
 from pipeline.queues import Ticket
-from pipeline.request import StreamOptions
 from pipeline.stylizer import Look, Stylizer
 from pipeline.timeline import Span, Timeline
 
@@ -182,12 +180,6 @@ def test_detail_reaches_the_frames_of_neat_and_is_refused_of_others(weights: Pat
         painted("compact", 0.5)
 
 
-def test_there_are_no_weights_yet_and_that_is_said() -> None:
-    for say in (
-        lambda: check_options(StreamOptions(style=["a.jpg"], model="neat")),
-        lambda: models.load("neat"),
-    ):
-        with pytest.raises((ConfigError, ValueError), match=r"train it .*train_neat\.yaml"):
-            say()
+def test_only_two_kinds_of_attention_are_known() -> None:
     with pytest.raises(ValueError, match="attention must be softmax or cosine"):
         models.build("neat", attention="linear")
