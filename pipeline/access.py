@@ -1,6 +1,7 @@
-"""A user and a password for a network source that stand in a file, not on the command line, which
-every user of a machine can read."""
+"""A user and a password for a network source that stand in a file or the environment, not on the
+command line, which every user of a machine can read."""
 
+import os
 from pathlib import Path
 from urllib.parse import quote
 
@@ -9,6 +10,8 @@ from pipeline.opening import scheme_of, shown, split_user
 
 SCHEMES = {"rtsp", "rtspu", "rtsps", "rtmp", "rtmps", "http", "https", "hls+http", "hls+https"}
 MOST_BYTES = 4096
+PASSWORD = "STYLESTREAM_PASSWORD"
+"""Variable that holds the password where no file does."""
 
 
 def with_access(source: str, user: str | None, password_file: str | None) -> str:
@@ -16,14 +19,17 @@ def with_access(source: str, user: str | None, password_file: str | None) -> str
     `shown`. ConfigError: they make no sense there, or the file cannot be read."""
     if user is None and password_file is None:
         return source
-    if user is None or password_file is None:
-        raise ConfigError("--user and --password-file go together")
+    if user is None:
+        raise ConfigError("--password-file goes with --user")
+    if password_file is None and PASSWORD not in os.environ:
+        raise ConfigError(f"--user needs --password-file, or {PASSWORD} in the environment")
     if scheme_of(source) not in SCHEMES:
         raise ConfigError(f"--user is for {', '.join(sorted(SCHEMES))}, not for {shown(source)}")
     scheme, _, rest = source.partition("://")
     if split_user(rest)[0]:
         raise ConfigError(f"{shown(source)} has a user in it already: leave one of both out")
-    return f"{scheme}://{quote(user, '')}:{quote(_password(Path(password_file)), '')}@{rest}"
+    word = os.environ[PASSWORD] if password_file is None else _password(Path(password_file))
+    return f"{scheme}://{quote(user, '')}:{quote(word, '')}@{rest}"
 
 
 def _password(path: Path) -> str:

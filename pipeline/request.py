@@ -189,7 +189,11 @@ class StreamOptions:
     connect_attempts: int | None = option(
         None, "give a live input up after so many failures in a row; default: never", least=1
     )
-    user: str | None = option(None, "of a network input, with --password-file", metavar="NAME")
+    user: str | None = option(
+        None,
+        "of a network input, with --password-file or STYLESTREAM_PASSWORD in the environment",
+        metavar="NAME",
+    )
     password_file: str | None = option(
         None,
         "file with the password of a network input, which stands on no command line then",

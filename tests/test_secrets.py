@@ -118,16 +118,23 @@ def command_lines() -> str:
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads command lines in /proc")
-def test_a_password_in_a_file_opens_and_is_nowhere_to_be_seen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["file", "environment", "typed"])
+def test_a_password_opens_and_is_nowhere_to_be_seen(tmp_path: Path, how: str) -> None:
     word, pictures, report = tmp_path / "word.txt", tmp_path / "pictures", tmp_path / "report.json"
     word.write_text(live.PASSWORD + "\n")
     camera = live.start()
     where = f"http://127.0.0.1:{camera.server_port}/auth"
-    words = ("--user", live.USER, "--password-file", word, "--model", "identity")
-    words = (*words, "--report", report, "--log", "json", "-o", f"{pictures}/")
+    typed = where.replace("//", f"//{live.USER}:{live.PASSWORD}@")
+    words = {
+        "file": (where, "--user", live.USER, "--password-file", word),
+        "environment": (where, "--user", live.USER),
+        "typed": (typed,),
+    }[how]
+    words = (*words, "--model", "identity", "--report", report, "--log", "json")
     run = subprocess.Popen(
-        [sys.executable, "run_stream.py", where, *map(str, words)],
+        [sys.executable, "run_stream.py", *map(str, words), "-o", f"{pictures}/"],
         cwd=ROOT,
+        env=os.environ | ({"STYLESTREAM_PASSWORD": live.PASSWORD} if how == "environment" else {}),
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -158,8 +165,8 @@ def test_access_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
     )
     assert with_access(address, None, None) == address
     cases = [
-        (address, "cam", None, "go together"),
-        (address, None, str(good), "go together"),
+        (address, "cam", None, "or STYLESTREAM_PASSWORD"),
+        (address, None, str(good), "goes with --user"),
         ("film.mp4", "cam", str(good), "not for film.mp4"),
         ("srt://127.0.0.1:1", "cam", str(good), "--user is for"),
         (f"rtsp://cam:{S}@127.0.0.1/", "cam", str(good), "has a user in it already"),
