@@ -28,6 +28,9 @@ _TRANSFER |= {"bt2020-12": 15, "smpte2084": 16, "smpte428": 17, "arib-std-b67": 
 _RANGE = {"tv": 1, "pc": 2}
 HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 
+RGB = ColorTags("rgb", "pc", "bt709", "iec61966-2-1")
+"""Of pictures that are no YUV."""
+
 _COEFFICIENTS = {
     "bt709": Colorspace.ITU709,
     "fcc": Colorspace.FCC,
@@ -61,7 +64,7 @@ def tags_of(picture: VideoStream | VideoFrame) -> ColorTags:
     """How to read the colours; untagged YUV is BT.601 up to 576 lines, else BT.709."""
     form = picture.format
     if form.is_rgb or form.has_palette:
-        return ColorTags("rgb", "pc", "bt709", "iec61966-2-1")
+        return RGB
     guess = "smpte170m" if min(picture.height, picture.width) <= _SD_LINES else "bt709"
     matrix = _name(_MATRIX, picture.colorspace)
     full = picture.color_range == 2 or form.name.startswith("yuvj")

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from av.video.frame import VideoFrame
 
-from pipeline.color import tags_of, to_rgb, tone_notices
+from pipeline.color import RGB, tags_of, to_rgb, tone_notices
 from pipeline.errors import SourceError, SourceLost, SourceSilent
 from pipeline.frame import ColorTags, Frame, Heard, Pixels, StreamInfo
 from pipeline.limits import believed
@@ -31,7 +31,6 @@ HUNG = 2
 TIME_BASE = Fraction(1, 90_000)
 SAME_SHAPE = 0.02
 """Sides that are so much too short are stretched: they were rounded."""
-UNSEEN = ColorTags("rgb", "pc", "bt709", "iec61966-2-1")
 
 
 class LiveSource:
@@ -146,7 +145,7 @@ class LiveSource:
         if self._options.slate is None:
             return None
         size = scaled(*self._options.slate, self._options.size, "the slate")
-        return StreamInfo(*size, TIME_BASE, None, UNSEEN, live=True, sounds=not self._noisy)
+        return StreamInfo(*size, TIME_BASE, None, RGB, live=True, sounds=not self._noisy)
 
     def _slate(self) -> Frame:
         """It arrived from nowhere, so it is never late, and no latency is learnt from it."""

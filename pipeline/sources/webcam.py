@@ -33,8 +33,9 @@ BY_ID = Path("/dev/v4l/by-id")
 def create(text: str, options: SourceOptions) -> Source:
     """The camera `text`. SourceMissing names those that there are."""
     camera = Camera(text, options.size or SIDE_PX)
-    link = lambda _: camera.connect()  # noqa: E731
-    return LiveSource(text, options, link, noisy=True, patience=camera.patience)
+    return LiveSource(
+        text, options, lambda _: camera.connect(), noisy=True, patience=camera.patience
+    )
 
 
 class Camera:
