@@ -135,6 +135,7 @@ class Lowering:
         if name not in self._made:
             self._made.add(name)
             with np.errstate(over="ignore"):  # what is infinite then leaves float32, and is found
-                tensor = helper.make_tensor(name, kind, values.shape, values.flatten())
-            self._graph.initializer.append(tensor)
+                small = values.astype(helper.tensor_dtype_to_np_dtype(kind))
+            # As raw bytes: OpenVINO misreads numbers of bfloat16 that stand one by one.
+            self._graph.initializer.append(numpy_helper.from_array(small, name))
         return name

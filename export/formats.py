@@ -19,10 +19,13 @@ Size = tuple[int, int] | None
 
 PRECISIONS = {
     "onnx": ("fp32", "fp16", "int8"),
-    "openvino": ("fp32", "fp16", "int8"),
+    "openvino": ("fp32", "fp16", "bf16", "int8"),
     "tensorrt": ("fp32", "fp16", "bf16", "int8"),
 }
-"""What each can be written in: no runtime but TensorRT has convolutions of bfloat16."""
+"""What each can be written in: ONNX Runtime has no convolutions of bfloat16 on CPUs."""
+
+LOWERED = ("bf16", "int8")
+"""That OpenVINO has from the graph itself: its own fp16 is of weights alone."""
 
 
 def to_onnx(graph: Path, options: ExportOptions, bearing: Bearing, size: Size) -> Path:
@@ -48,9 +51,9 @@ def to_openvino(graph: Path, options: ExportOptions, bearing: Bearing, size: Siz
     import openvino
 
     path, half = graph.with_suffix(".xml"), options.precision == "fp16"
-    if options.precision == "int8" and graph.stem != "style":
+    if options.precision in LOWERED and graph.stem != "style":
         lowered = onnx.load(graph)
-        lower(lowered, "int8", bearing, rest="fp32")
+        lower(lowered, options.precision, bearing, rest="fp32")
         onnx.save(lowered, graph)
     model = openvino.convert_model(graph)
     if size:

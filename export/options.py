@@ -31,7 +31,7 @@ class ExportOptions:
     format: str = option("onnx", "of the graphs", choices=("onnx", "openvino", "tensorrt"))
     precision: str = option(
         "fp32",
-        "fp16 halves the files; int8 needs --clip; bf16: tensorrt",
+        "fp16 halves the files; bf16 is faster in openvino on CPUs that have it; int8 needs --clip",
         choices=("fp32", "fp16", "bf16", "int8"),
     )
     vgg: str | None = option(

@@ -17,8 +17,8 @@ from engines.choice import installed
 from engines.graph import adds
 from engines.precision import lower
 from engines.runtime import LEAST, MULTIPLE, graph, padded
-from export.calibration import bearing, frames_of
-from export.formats import FORMATS, PRECISIONS
+from export.calibration import bearing, frames_of, rehearsed
+from export.formats import FORMATS, LOWERED, PRECISIONS
 from export.judgement import JUDGE, Figure, judge, sight
 from export.layers import Layer, first_apart, layers
 from export.options import ExportOptions, Size
@@ -156,10 +156,11 @@ def seen(
 ) -> list[Layer]:
     """The layers of the graph, in the precision asked for, held against torch's."""
     lowered = onnx.load(frame)
-    if options.format != "openvino" or options.precision == "int8":
+    if options.format != "openvino" or options.precision in LOWERED:
         lower(lowered, options.precision, bears, rest="fp32")
     path = frame.with_name("lowered.onnx")
-    onnx.save(lowered, path)
+    # Without convolutions of bfloat16, which ONNX Runtime has not.
+    onnx.save(rehearsed(lowered) if options.precision == "bf16" else lowered, path)
     with torch.inference_mode():
         code = model.encode_style(as_torch(smooth(STYLE_SIDE, STYLE_SIDE, 1)))
     return layers(model, path, code, smooth(128, 160, 2))

@@ -150,9 +150,15 @@ def test_planes_of_nv12_go_in_and_come_out_at_the_sizes_named(tmp_path: Path) ->
         runner(out, "frame-128x90")({**inputs, "y": planes["y"][:, :48]})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [("fp16",), ("int8", "--clip", "test:size=160x96,frames=24")], ids=["fp16", "int8"]
+    "words",
+    [
+        pytest.param(("fp16",), id="fp16", marks=pytest.mark.slow),
+        pytest.param(("bf16", "--format", "openvino"), id="bf16"),
+        pytest.param(
+            ("int8", "--clip", "test:size=160x96,frames=24"), id="int8", marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_lower_precision_paints_nearly_the_same(tmp_path: Path, words: tuple[str, ...]) -> None:
     out = tmp_path / "out"
