@@ -3,12 +3,14 @@
 Every system is one file of this folder with a function `build(**options)`. Its models have
 `encode_style(pictures NCHW) -> code`, made once per style, and
 `model(frames NCHW, code, strength) -> frames`; RGB float in [0, 1], any size from `min_side` px.
-A weights file is a .safetensors whose metadata names its system (`model`) and its options.
+A weights file is a .safetensors whose metadata names its system (`model`) and its options, and the
+parts (`parts`) that it leaves out because they ship by themselves.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
@@ -110,6 +112,31 @@ def load(name: str | Path) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
+def from_parts(path: Path, lacking: Collection[str]) -> dict[str, Any]:
+    """Of the tensors that a weights file lacks, those of the parts that it says ship."""
+    from safetensors.torch import load_file
+
+    found: dict[str, Any] = {}
+    for prefix, part in parts(path).items():
+        tensors = load_file(weights_file(part)).items()
+        named = {f"{prefix}.{name}": tensor.float() for name, tensor in tensors}
+        found |= {name: named[name] for name in named.keys() & set(lacking)}
+    return found
+
+
+def parts(path: Path) -> dict[str, str]:
+    """The parts that ship which a weights file leaves out: {its place in the model: name}."""
+    try:
+        named = json.loads(metadata(path).get("parts", "{}"))
+        ships = {part.stem for part in (FOLDER / "weights" / "parts").glob("*.safetensors")}
+        if set(named.values()) <= ships:
+            return dict(named)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} says of its parts what cannot be read") from error
+    absent = ", ".join(map(str, named.values()))
+    raise ValueError(f"{path} leaves out a part that is not here: {absent}")
+
+
 def weights_file(name: str | Path) -> Path:
     """Where the weights of a model lie: of one that ships (or a part that does), or the file."""
     path = Path(name) if Path(name).suffix else FOLDER / "weights" / f"{name}.safetensors"
@@ -125,11 +152,13 @@ def weights_file(name: str | Path) -> Path:
 @cache
 def fingerprint(name: str | Path) -> str:
     """Tells the weights of trained models apart: 16 hexadecimal digits."""
-    return sha256(weights_file(name).read_bytes()).hexdigest()[:16]
+    path = weights_file(name)
+    files = [path, *(weights_file(part) for part in parts(path).values())]
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def _described(path: Path, about: dict[str, str], state: dict[str, Any]) -> nn.Module:
-    """The model that a file says it is, not filled yet."""
+    """The model that a file says it is, not filled yet. `state` gets what the file leaves out."""
     import torch
 
     try:
@@ -138,7 +167,9 @@ def _described(path: Path, about: dict[str, str], state: dict[str, Any]) -> nn.M
             raise ValueError("its options are no table")
         # Without memory first: what a file states may be of any size.
         with torch.device("meta"):
-            _compare(build(about.get("model", path.stem), **options), state, path)
+            sketch = build(about.get("model", path.stem), **options)
+        state |= from_parts(path, sketch.state_dict().keys() - state.keys())
+        _compare(sketch, state, path)
         return build(about.get("model", path.stem), **options)
     except (TypeError, RuntimeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path} describes no model that can be made") from error

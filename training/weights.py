@@ -30,8 +30,11 @@ def begin(model: nn.Module, init: str) -> None:
     part, _, name = init.rpartition("=")
     target = part_of(model, part)
     own = target.state_dict()
+    path = models.weights_file(name)
     try:
-        found = load_file(models.weights_file(name))
+        found = load_file(path)
+        inside = {f"{part}.{n}" if part else n for n in own}
+        found |= models.from_parts(path, inside - found.keys())
     except SafetensorError as error:
         raise ValueError(f"{name} is not a weights file (.safetensors): {error}") from error
     # Of a whole model too a part can be taken, by the names that it has there.
