@@ -285,6 +285,19 @@ def test_what_learns_beside_a_model_goes_on_too(
     assert "of other terms of the loss" in said
 
 
+def test_what_learns_beside_a_model_has_a_rate_of_its_own(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    kept = []
+    for steps in (1, 2):
+        out = tmp_path / f"{steps}"
+        assert train(*narrow("neat", material, out, steps, "--critic-rate", 0))[0] == 0
+        kept.append(torch.load(out / "checkpoint.pt", weights_only=True))
+    a, b = kept
+    assert all(torch.equal(a["beside"][name], b["beside"][name]) for name in a["beside"])
+    assert not all(torch.equal(a["model"][name], b["model"][name]) for name in a["model"])
+
+
 def test_a_short_training_of_neat_lowers_its_loss(
     material: Path, tmp_path: Path, train: Train
 ) -> None:

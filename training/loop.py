@@ -106,8 +106,8 @@ class Loop:
         o, weights = self.options, self.task.weights
         rng = np.random.default_rng([o.seed, self.rank, self.step])
         torch.manual_seed(int(rng.integers(1 << 62)))
-        for group in self.optimiser.param_groups:
-            group["lr"] = o.rate * schedule(o, self.step)
+        for group, times in zip(self.optimiser.param_groups, (1.0, o.critic_rate), strict=False):
+            group["lr"] = o.rate * times * schedule(o, self.step)
         self.optimiser.zero_grad(set_to_none=True)
         seen: dict[str, list[Tensor]] = {}
         for _ in range(o.accumulate):

@@ -38,6 +38,7 @@ class RunOptions:
     short_side: int = option(272, "pictures are kept at this short side, px", least=64)
     closest: float = option(0.45, "tightest crop as a share of the short side", least=0.05, most=1)
     rate: float = option(6e-4, "Adam learning rate")
+    critic_rate: float = option(1.0, "that of discriminators and heads, as a multiple of --rate")
     warmup: int = option(200, "steps until the full rate", least=1)
     decay: float = option(0.5, "last share of the steps, in which the rate falls", least=0, most=1)
     stairs: int = option(0, "falls x0.3 so many times; 0: in a straight line to zero", least=0)
