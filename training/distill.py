@@ -58,6 +58,8 @@ class Student(nn.Module):
 class Distillation:
     """The task of the loop: a student, its pictures and its teacher."""
 
+    critic_rate = 1.0  # nothing learns beside it
+
     def __init__(self, options: DistilOptions, device: torch.device) -> None:
         self.options = o = options
         self.device = device

@@ -34,6 +34,8 @@ class Task(Protocol):
     """What `terms` calls; it holds the model, and what learns beside it but does not ship."""
     weights: dict[str, float]
     """{term: weight} of the loss."""
+    critic_rate: float
+    """Of what learns beside the model, as a multiple of the rate."""
 
     def terms(self, module: nn.Module, step: int, rng: np.random.Generator) -> dict[str, Tensor]:
         """The terms of the loss on one batch. Chance comes from `rng` and torch's generator."""
@@ -106,7 +108,8 @@ class Loop:
         o, weights = self.options, self.task.weights
         rng = np.random.default_rng([o.seed, self.rank, self.step])
         torch.manual_seed(int(rng.integers(1 << 62)))
-        for group, times in zip(self.optimiser.param_groups, (1.0, o.critic_rate), strict=False):
+        rates = 1.0, self.task.critic_rate
+        for group, times in zip(self.optimiser.param_groups, rates, strict=False):
             group["lr"] = o.rate * times * schedule(o, self.step)
         self.optimiser.zero_grad(set_to_none=True)
         seen: dict[str, list[Tensor]] = {}

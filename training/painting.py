@@ -41,6 +41,7 @@ class Painting:
         self.options = o = resolved(options)
         self.device = device
         self.weights = o.weights
+        self.critic_rate = o.critic_rate
         self._check()
         if device.type == "cpu":
             keep_freed()
