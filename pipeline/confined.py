@@ -45,12 +45,16 @@ def begin() -> None:
 
 
 def confined(
-    name: str, call: Callable[..., T], *arguments: Any, wall_s: float | None = WALL_S
+    name: str,
+    call: Callable[..., T],
+    *arguments: Any,
+    wall_s: float | None = WALL_S,
+    bounded: bool = True,
 ) -> T:
     """`call(*arguments)` in a child. `name` is what may be printed of the bytes that it decodes.
     Raises what it raises, or SourceInvalid: it crashed, or took longer than `wall_s`. None: it may
-    wait for days, and no limit of CPU time holds either."""
-    answer = partial(_answer, CPU_S if wall_s is not None else None)
+    wait for days, and no limit of CPU time holds either. `bounded`: see `confine`."""
+    answer = partial(_answer, CPU_S if wall_s is not None else None, bounded)
     with _child(answer, call, arguments) as (child, receiver):
         return _heard(name, child, receiver, wall_s)  # type: ignore[no-any-return]
 
@@ -106,10 +110,15 @@ def _end_of(code: int) -> str:
 
 
 def _answer(
-    cpu_s: int | None, sender: Connection, folder: str, call: Callable[..., T], arguments: Any
+    cpu_s: int | None,
+    bounded: bool,
+    sender: Connection,
+    folder: str,
+    call: Callable[..., T],
+    arguments: Any,
 ) -> None:
     """The child of `confined`."""
-    with _settled(sender, folder, cpu_s):
+    with _settled(sender, folder, cpu_s, bounded):
         sender.send(call(*arguments))
 
 
@@ -124,12 +133,14 @@ def _answer_each(
 
 
 @contextmanager
-def _settled(sender: Connection, folder: str, cpu_s: int | None) -> Iterator[None]:
+def _settled(
+    sender: Connection, folder: str, cpu_s: int | None, bounded: bool = True
+) -> Iterator[None]:
     """Within limits; an error is the answer. Ctrl-C is for the parent, which ends this child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.chdir(folder)
-    confine(cpu_s)
+    confine(cpu_s, bounded=bounded)
     try:
         yield
     except StreamError as error:
@@ -148,9 +159,16 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def confine(cpu_s: int | None = None, beside_bytes: int = 0, files: int | None = FILES) -> None:
+def confine(
+    cpu_s: int | None = None,
+    beside_bytes: int = 0,
+    files: int | None = FILES,
+    bounded: bool = True,
+) -> None:
     """Limits this process from now on, where the system can do that. `beside_bytes`: memory that
-    it may need for other things than decoding; `files`: that it may open, None for any number."""
+    it may need for other things than decoding; `files`: that it may open, None for any number;
+    `bounded`: its memory, which is counted in addresses, and drivers of GPUs map far more of those
+    than they use."""
     try:
         import resource
     except ImportError:
@@ -159,8 +177,9 @@ def confine(cpu_s: int | None = None, beside_bytes: int = 0, files: int | None =
     if cpu_s is not None:
         _lower(resource.RLIMIT_CPU, cpu_s)
     if Path("/proc/self/statm").exists():
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + MEMORY_BYTES + beside_bytes)
+        if bounded:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + MEMORY_BYTES + beside_bytes)
         if files is not None:
             _lower(resource.RLIMIT_NOFILE, len(os.listdir("/proc/self/fd")) + files)
 

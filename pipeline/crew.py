@@ -38,6 +38,7 @@ class Crew:
         self._change: Change | None = None  # the latest, with all pictures that can be asked for
         self._deaths: Counter[int] = Counter()  # of stylizers, by the frames that they had
         self._ray_died_at = -1  # frames that were written then
+        self._source_options = plan.source_options
         self._take_seats()
         self.stylizers = [
             Supervised(
@@ -48,7 +49,7 @@ class Crew:
             )
             for place in range(plan.stylizers)
         ]
-        self.reader = Supervised(Reader, lambda: (pool, plan.source, plan.source_options))
+        self.reader = Supervised(Reader, lambda: (pool, plan.source, self._source_options))
         # Asked at each start, so that a new writer knows how far things are.
         self.writer = Supervised(
             Writer,
@@ -102,6 +103,8 @@ class Crew:
                     yield stage, call, work
             except StageDied as death:
                 self._account.restarted(stage.name)
+                if stage is self.reader:
+                    self._leave_hardware()
                 self._revive(stage, death.lost)
             stage.check_silence()
 
@@ -146,6 +149,12 @@ class Crew:
         self._take_seats()
         for stage in self._stages:
             self._revive(stage, list(stage.calls.values()))
+
+    def _leave_hardware(self) -> None:
+        """A driver may be what the reader died of, and it would come to the same place again."""
+        if kind := self._source_options.hardware:
+            self._source_options = replace(self._source_options, hardware=None)
+            self._account.note(f"the reader died: decoded in software since, not by {kind}")
 
     def _revive(self, stage: Supervised, lost: list[Call]) -> None:
         for call in lost:

@@ -16,8 +16,10 @@ from av.logging import Capture
 
 from engines import cache, choice
 from pipeline.cameras import cameras, listed
+from pipeline.confined import confined
 from pipeline.errors import StreamError
 from pipeline.frame import ColorTags, Frame, StreamInfo
+from pipeline.hardware import known, lacks
 from pipeline.opening import open_media, video_of
 from pipeline.sinks import SinkOptions, open_sink, prepare
 from pipeline.sinks._codecs import CODINGS, HARDWARE
@@ -51,6 +53,7 @@ def report() -> Iterator[tuple[str, str]]:
     yield "ffmpeg", f"{av.ffmpeg_version_info} in PyAV {av.__version__}"
     yield "encoders", proved(list(CODINGS)) or "MISSING: none works, install PyAV again"
     yield "hardware", proved(list(HARDWARE)) or "no encoder in hardware"
+    yield "decoders", decoders()
     found = cameras()
     for camera, able in found:
         yield "camera", f"{camera.path} {camera.name}: {listed(able) or 'it tells no modes'}"
@@ -79,6 +82,18 @@ def memory() -> Iterator[tuple[str, str]]:
 def proved(names: list[str]) -> str:
     """Those of the codecs by which a frame can be written and read again, side by side."""
     return " ".join(name for name in names if works(name))
+
+
+def decoders() -> str:
+    """The kinds of devices that decode which FFmpeg knows, and those that can be opened here."""
+    there = []
+    for kind in known():
+        try:  # in a child, for a driver may crash
+            there += [] if confined(kind, lacks, kind, bounded=False) else [kind]
+        except StreamError:
+            continue
+    knows = f"FFmpeg knows {' '.join(known()) or 'none'}"
+    return f"software; in hardware here: {' '.join(there) or 'none'} ({knows})"
 
 
 def works(codec: str) -> bool:

@@ -7,6 +7,7 @@
     |  |  |- SourceMissing           exit 1   there is nothing of that name
     |  |  |- SourceForbidden         exit 1   wants a user and a password, or another one
     |  |  `- CodecUnknown            exit 1   this FFmpeg cannot decode it
+    |  |- DecoderLost                exit 1   hardware that decoded fails: a source goes on without
     |  `- SourceLost                 exit 3   a live input that went away for good
     |     |- HostUnknown             exit 3   no machine has that name, or no name can be asked for
     |     |- SourceRefused           exit 3   nobody listens at that address
@@ -50,6 +51,10 @@ class SourceForbidden(SourceInvalid):
 
 class CodecUnknown(SourceInvalid):
     """This FFmpeg has no decoder for the video."""
+
+
+class DecoderLost(SourceError):
+    """The hardware that decodes is gone, or gives up. Sources go on in software."""
 
 
 class SourceLost(SourceError):

@@ -71,6 +71,19 @@ class ColorTags:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """The first packets of a video, by which decoders can be tried."""
+
+    codec: str
+    """The name of FFmpeg's decoder."""
+    extradata: bytes | None
+    """What it has to know before the first packet."""
+    size: tuple[int, int]
+    """Width and height in px, as the container says."""
+    packets: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class StreamInfo:
     """What is known of a source before its first frame. Sizes are those of the frames handed out:
     upright and scaled."""
@@ -95,3 +108,5 @@ class StreamInfo:
     """Goes on whether its frames are taken or not, without a known end."""
     sounds: bool = False
     """Live, and its sound comes with its frames."""
+    sample: Sample | None = None
+    """Of a film or a network stream, where it was asked for."""

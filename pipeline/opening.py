@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 import av
 import av.logging
 from av.audio.stream import AudioStream
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import (
     ArgumentError,
@@ -34,6 +35,7 @@ from av.video.stream import VideoStream
 
 from pipeline.errors import (
     CodecUnknown,
+    DecoderLost,
     HostUnknown,
     SourceError,
     SourceForbidden,
@@ -43,6 +45,7 @@ from pipeline.errors import (
     SourceRefused,
     SourceSilent,
 )
+from pipeline.hardware import lacks
 from pipeline.limits import MAX_PIXELS, MAX_SIDE_PX, MAX_STREAMS, fits, hears
 from pipeline.redirects import landed
 from pipeline.srt import Pipe
@@ -218,9 +221,11 @@ def open_media(
     form: str | None = None,
     options: dict[str, str] | None = None,
     timeout_s: float | tuple[float, float] | None = None,
+    hardware: str | None = None,
 ) -> InputContainer:
     """Opens a file or URL within the limits, or raises SourceInvalid or SourceLost. `timeout_s`: of
-    everything, or of opening and of each read; NETWORK_S for URLs where none is given."""
+    everything, or of opening and of each read; NETWORK_S for URLs where none is given. `hardware`:
+    the kind of device that decodes; DecoderLost when it does not."""
     scheme = scheme_of(text) or "file"
     if timeout_s is None and scheme != "file":
         timeout_s = NETWORK_S
@@ -232,7 +237,7 @@ def open_media(
     if scheme == "rtspu":  # as others call RTSP whose pictures come by UDP
         url = "rtsp" + url[len(scheme) :]
     try:
-        return _opened(text, url, scheme, form, options or {}, timeout_s)
+        return _opened(text, url, scheme, form, options or {}, timeout_s, hardware)
     except SourceLost as error:
         if type(error) is SourceLost and (unknown := unknown_host(text)):
             raise unknown from None
@@ -242,7 +247,7 @@ def open_media(
         further = landed(url, shown(text), REDIRECT_S)
         if further == url:
             raise
-    return _opened(text, further, scheme_of(further), form, options or {}, timeout_s)
+    return _opened(text, further, scheme_of(further), form, options or {}, timeout_s, hardware)
 
 
 def _opened(
@@ -252,6 +257,7 @@ def _opened(
     form: str | None,
     options: dict[str, str],
     timeout_s: float | tuple[float, float] | None,
+    hardware: str | None,
 ) -> InputContainer:
     if scheme.startswith("hls+"):
         form, formats = "hls", PLAYLISTS
@@ -266,7 +272,7 @@ def _opened(
     if scheme in ("http", "https"):
         limits["max_redirects"] = "0"
     limit_s = timeout_s[0] if isinstance(timeout_s, tuple) else timeout_s
-    with mapped(text), _patient(text, limit_s):
+    with mapped(text), _patient(text, limit_s), _by(hardware, text) as device:
         return av.open(
             url,
             mode="r",
@@ -274,7 +280,24 @@ def _opened(
             options=limits | options,
             metadata_errors="replace",
             timeout=timeout_s,
+            hwaccel=device,
         )
+
+
+@contextmanager
+def _by(hardware: str | None, text: str) -> Iterator[HWAccel | None]:
+    """Tells a device that fails from an input that does: FFmpeg has the same errors for both."""
+    if hardware is None:
+        yield None
+        return
+    try:
+        yield HWAccel(hardware, allow_software_fallback=False)
+    except (RuntimeError, *_MAPPED) as error:
+        # av's own, not FFmpeg's: no stream has a decoder that knows the device
+        why = str(error) if type(error) is RuntimeError else lacks(hardware)
+        if not why:
+            raise
+        raise DecoderLost(f"{shown(text)}: {hardware} does not decode it ({why})") from None
 
 
 @contextmanager
@@ -290,12 +313,17 @@ def _patient(text: str, limit_s: float | None) -> Iterator[None]:
 
 
 def open_pipe(
-    pipe: Pipe, text: str, options: dict[str, str], form: str = "mpegts"
+    pipe: Pipe,
+    text: str,
+    options: dict[str, str],
+    form: str = "mpegts",
+    hardware: str | None = None,
 ) -> InputContainer:
-    """Opens what comes through `pipe` from the address `text`, as MPEG-TS or another form."""
+    """Opens what comes through `pipe` from the address `text`, as MPEG-TS or another form.
+    `hardware`: see `open_media`."""
     limits = {"max_streams": str(MAX_STREAMS), "max_pixels": str(MAX_PIXELS)}
-    with mapped(text):
-        return av.open(pipe, mode="r", format=form, options=limits | options)
+    with mapped(text), _by(hardware, text) as device:
+        return av.open(pipe, mode="r", format=form, options=limits | options, hwaccel=device)
 
 
 def camera_log(system: str, device: str, options: dict[str, str]) -> list[str]:

@@ -25,6 +25,7 @@ from pipeline.request import StreamOptions
 from pipeline.sinks import SinkOptions, claimed, prepare
 from pipeline.sinks._codecs import settled
 from pipeline.sources import PICTURE_SUFFIXES, SourceOptions, open_source
+from pipeline.sources._trial import chosen
 from pipeline.style import Style, read_style, split
 from pipeline.stylizer import Look, Stylizer
 
@@ -79,6 +80,9 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
     with claimed(outputs), looked_at(source, source_options, options.log) as info:
         info = replace(info, sounds=info.sounds and not options.no_audio)
         codec, said = settled(options.codec, info, options.quality)
+        device, tried = chosen(info.sample) if options.decode == "hardware" else (None, [])
+        info = replace(info, sample=None)
+        source_options = replace(source_options, sampled=False)
         options = replace(options, codec=codec)  # what has been begun must go on with the same
         sink_options = replace(sink_options, codec=codec, hdr=info.tags.kept)
         if not info.live and options.max_latency is not None:
@@ -94,11 +98,12 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         if look.film is not None:
             check_film(options, info)
             look = replace(look, film=Film(source, source_options, options.keyframes or ()))
+        source_options = replace(source_options, hardware=device)  # for the reader alone
         look = replace(look, alone=info.frames == 1)
         sink_options = replace(sink_options, single=look.alone)
         for output in outputs:
             prepare(output, sink_options, source)
-        notices = [*(s.notice for s in styles if s.notice), *said]
+        notices = [*(s.notice for s in styles if s.notice), *tried, *said]
         yield Plan(
             source,
             source_options,
@@ -128,6 +133,7 @@ def source_options_of(options: StreamOptions) -> SourceOptions:
         options.connect_attempts,
         slate=options.slate,
         keep_hdr=options.hdr == "keep",
+        sampled=options.decode == "hardware",
     )
 
 

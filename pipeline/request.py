@@ -249,6 +249,12 @@ class StreamOptions:
         parse=address,
         metavar="HOST:PORT",
     )
+    decode: str = option(
+        "software",
+        "what decodes films and network streams: hardware is taken where it gives the same "
+        "pictures, else software",
+        choices=("software", "hardware"),
+    )
     threads: int | None = option(
         None, "processor threads that paint, shared by the stylizers; default: all", least=1
     )

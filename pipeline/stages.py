@@ -81,7 +81,7 @@ class Reader(Stage):
 
     def open(self) -> Work:
         """Open the source. A stage is a process of its own: here are its limits."""
-        confine()
+        confine(bounded=self._asked[1].hardware is None)
         self._source = open_source(*self._asked)
         self._source.__enter__()
         return Work()

@@ -1,5 +1,6 @@
 """The doctor says what is there and proves it; cameras and their modes."""
 
+import re
 import subprocess
 import sys
 
@@ -20,6 +21,8 @@ def test_it_names_what_is_here_and_what_works() -> None:
     said = {line[:16].strip(): line[16:] for line in done.stdout.splitlines()}
     assert said["engine torch"].startswith("torch ")
     assert {"h264", "vp9", "ffv1", "gif"} <= set(said["encoders"].split())
+    pattern = r"software; in hardware here: [a-z0-9 ]+ \(FFmpeg knows [a-z0-9 ]+\)"
+    assert re.fullmatch(pattern, said["decoders"])
     assert "engine" in said["fastest"]
     assert "--size" in said["advice"]
     assert done.stderr == ""

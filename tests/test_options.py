@@ -66,6 +66,7 @@ def test_the_shipped_config_states_the_defaults() -> None:
         ("in.mp4 --fps 1/0", "not valid"),
         ("in.mp4 --start yesterday", "a time is"),
         ("in.mp4 --stylizers 0", "below 1"),
+        ("in.mp4 --decode cuda", "none of software, hardware"),
         ("--size 480", "input"),
     ],
 )

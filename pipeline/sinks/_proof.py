@@ -70,9 +70,9 @@ def _written(coding: Coding, width: int, height: int, quality: int | None) -> in
     return len(packets + encoder.encode(None))
 
 
-def told(log: list[str], error: str) -> str:
-    """What an encoder's lines of log and its error come to, with the line that says it."""
-    for pattern, meaning in MEANINGS.items():
+def told(log: list[str], error: str, meanings: dict[str, str] = MEANINGS) -> str:
+    """What a codec's lines of log and its error come to, with the line that says it."""
+    for pattern, meaning in meanings.items():
         for line in log:
             if re.search(pattern, line, re.IGNORECASE):
                 return f"{meaning} ({line.strip().rstrip('.')})"

@@ -39,6 +39,10 @@ class SourceOptions:
     the frames from then on. Nothing is waited for."""
     keep_hdr: bool = False
     """HDR films are handed out so that they can be written as HDR again."""
+    sampled: bool = False
+    """The info of a film or a network stream has a sample of it."""
+    hardware: str | None = None
+    """The kind of device that decodes films and network streams; None: software."""
 
 
 class Source(Protocol):

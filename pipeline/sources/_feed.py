@@ -25,7 +25,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from pipeline.errors import SourceError, SourceInvalid, SourceLost
+from pipeline.errors import DecoderLost, SourceError, SourceInvalid, SourceLost
+from pipeline.hardware import Device
 from pipeline.opening import mapped, missed, scheme_of, shown, sound_of, video_of
 from pipeline.patience import Patience
 from pipeline.sources._ear import Ear, Piece
@@ -56,6 +57,9 @@ WATCH_S = 0.1
 TIMELESS = {"mpjpeg", "mjpeg", "h264", "hevc", "m4v"}
 """Formats that say no times: FFmpeg counts their pictures as if there were 25 a second."""
 LEAVING_S = 1.0
+MOST_REFUSED = 2
+"""Key frames in a row that a device does not decode: damage passes, a device that is lost does not
+come back. What comes before the first key frame says nothing of it."""
 
 Connect = Callable[[float], AbstractContextManager[InputContainer]]
 """Told how long FFmpeg may wait for the next packet before it gives the connection up."""
@@ -170,16 +174,17 @@ class Feed:
         noisy: bool = False,
         sounds: bool = False,
         patience: Patience | None = None,
+        device: Device | None = None,
     ) -> None:
         """`attempts`: failures to connect in a row after which the source is lost; None: never.
         `fetched`: pictures come many at a time, when they are asked for, and are shown each at
         its time. `listens`: the sender calls. `noisy`: no two pictures are the same to the bit
         while the source sees anything. `patience`: of one that ends itself after so long, and
-        cannot be opened again before."""
+        cannot be opened again before. `device`: decodes what `connect` opens, until it is lost."""
         self._text, self._connect, self._attempts = text, connect, attempts
         self._own = patience
         self._fetched, self._listens, self._sounds = fetched, listens, sounds
-        self._noisy = noisy
+        self._noisy, self._device, self._refused = noisy, device or Device(), 0
         self._heard: deque[Piece] = deque(maxlen=MOST_PIECES)
         self._changed = threading.Condition()
         self._newest: Seen | None = None
@@ -234,6 +239,9 @@ class Feed:
             except SourceError as error:
                 if self.epoch != before:
                     failures, lost_s = 0, time.monotonic()
+                if isinstance(error, DecoderLost):
+                    self._device.lose(error, "from now on")
+                    continue
                 failures += 1
                 self.away = str(error)
                 if self._attempts is not None and failures >= self._attempts:
@@ -369,12 +377,23 @@ class Feed:
             yield None
 
     def _decoded(self, packet: Packet[Any]) -> list[VideoFrame] | None:
-        """The pictures of a packet; None where it is damaged."""
+        """The pictures of a packet; None where it is damaged. DecoderLost: too many are, for the
+        device that decodes them."""
         try:
-            return list(packet.decode())
-        except (FFmpegError, ValueError):
+            pictures = list(packet.decode())
+        except (FFmpegError, ValueError) as error:
             self.corrupt += 1
+            self._refused += packet.is_keyframe
+            if self._device.kind and self._refused >= MOST_REFUSED:
+                why = getattr(error, "strerror", None) or str(error)
+                name = shown(self._text)
+                raise DecoderLost(
+                    f"{name}: {self._device.kind} does not decode it any more ({why})"
+                ) from None
             return None
+        if pictures:
+            self._refused = 0
+        return pictures
 
     def _fail(self, error: SourceError) -> None:
         with self._changed:

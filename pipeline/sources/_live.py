@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from fractions import Fraction
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from av.video.frame import VideoFrame
 from pipeline.color import RGB, tags_of, to_rgb, tone_notices
 from pipeline.errors import SourceError, SourceLost, SourceSilent
 from pipeline.frame import ColorTags, Frame, Heard, Pixels, StreamInfo
+from pipeline.hardware import Device
 from pipeline.limits import believed
 from pipeline.logs import note
 from pipeline.opening import check_size, mapped, shown, sound_of, video_of
@@ -23,6 +25,7 @@ from pipeline.sources import SourceOptions, scaled
 from pipeline.sources._ear import Piece
 from pipeline.sources._feed import FIRST_FRAME_S, OPENING_S, Connect, Feed, rest_s
 from pipeline.sources._slate import slate
+from pipeline.sources._trial import sampled
 from pipeline.timing import LiveClock
 
 POLL_S = 0.25
@@ -46,15 +49,17 @@ class LiveSource:
         listens: bool = False,
         noisy: bool = False,
         patience: Patience | None = None,
+        device: Device | None = None,
     ) -> None:
         """Looks at the source unless `options.known` says what it is, or a slate may stand for it.
         Raises what is wrong with it; with `options.wait` only once `options.attempts` are over.
-        `fetched`, `listens`, `noisy`, `patience`: see Feed."""
+        `fetched`, `listens`, `noisy`, `patience`, `device`: see Feed. It is looked at in software.
+        """
         self.notices: list[str] = []
         self.damage: str | None = None
         self._text, self._options, self._connect = text, options, connect
         self._fetched, self._listens, self._noisy = fetched, listens, noisy
-        self._patience = patience
+        self._patience, self._device = patience, device
         self._feed: Feed | None = None
         self._clock, self._sound_clock = LiveClock(TIME_BASE), LiveClock(TIME_BASE)
         self._jumps = 0
@@ -92,12 +97,15 @@ class LiveSource:
     def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame | None]:
         """The newest frame each time, counted from `start`; None when there is none for POLL_S."""
         if self._feed is None:
+            if self._device is not None:
+                self._device.kind = self._options.hardware
             self._feed = Feed(
                 *(self._text, self._connect, self._options.attempts),
                 fetched=self._fetched,
                 listens=self._listens,
                 noisy=self._noisy,
                 patience=self._patience,
+                device=self._device,
                 sounds=self.info.sounds,
             )
         index, epoch = start, 0
@@ -190,10 +198,14 @@ class LiveSource:
             stream = video_of(container, self._text)
             self.has_end = bool(container.duration)
             sounds = sound_of(container) is not None
+            coded = []
             for packet in container.demux(stream):
+                coded.append(bytes(packet))
                 for picture in packet.decode():
                     rate = believed(stream.average_rate, stream.guessed_rate)
-                    return self._described(picture, rate, sounds)
+                    info = self._described(picture, rate, sounds)
+                    tried = self._options.sampled and self._device is not None
+                    return replace(info, sample=sampled(stream, coded)) if tried else info
                 if time.monotonic() > until_s:
                     break
         raise SourceLost(f"{shown(self._text)} sends no picture")
@@ -216,6 +228,8 @@ class LiveSource:
         if self._jumps:
             parted = f"{name}: its times and the clock parted {self._jumps} times"
             said.append(f"{parted}, those of the output go on")
+        if self._device is not None and self._device.notice:
+            said.append(self._device.notice)
         self.notices = said + tone_notices(self._tags)
 
 

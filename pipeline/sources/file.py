@@ -18,15 +18,19 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipeline.color import HDR, tags_of, to_rgb, tone_notices
-from pipeline.errors import SourceInvalid
-from pipeline.frame import Frame, Pixels, StreamInfo
+from pipeline.errors import DecoderLost, SourceInvalid
+from pipeline.frame import Frame, Pixels, Sample, StreamInfo
+from pipeline.hardware import Device
 from pipeline.limits import MAX_GAP_S, believed
 from pipeline.opening import check_size, mapped, open_media, shown, video_of
 from pipeline.sources import Source, SourceOptions, scaled
+from pipeline.sources._trial import sampled
 from pipeline.sources._upright import turn_of, upright
 from pipeline.timing import MICROSECOND, Clock, resampled, ticks, zero_of
 
 THREADS = 2
+SAMPLED = 8
+"""Packets: some that refer to others, in both directions."""
 _DEFAULT_RATE = Fraction(25)
 _DEMUX_RETRIES = 100
 _DAMAGE = (FFmpegError, IndexError, ValueError)
@@ -36,7 +40,7 @@ _BACK_S = 1.0
 
 
 class _Damaged(Exception):
-    """The fast way met damage."""
+    """The fast way, or a device, met damage; the message is what FFmpeg says of it."""
 
 
 @dataclass
@@ -64,16 +68,16 @@ def _decoded(
 ) -> Iterator[VideoFrame]:
     """Every picture; with `faults` damage is counted on one thread, without it is raised."""
     stream.thread_type = "AUTO"
-    stream.thread_count = 1 if faults else THREADS
+    stream.thread_count = 1 if faults or stream.codec_context.is_hwaccel else THREADS
     failures = 0
     while failures < _DEMUX_RETRIES:
         try:
             for packet in container.demux(stream):
                 yield from _pictures(packet, faults)
             return
-        except _DAMAGE:
+        except _DAMAGE as error:
             if faults is None:
-                raise _Damaged from None
+                raise _Damaged(getattr(error, "strerror", None) or str(error)) from None
             failures += 1
     if faults is not None:
         faults.broke_off = True
@@ -82,14 +86,14 @@ def _decoded(
 def _pictures(packet: Packet[Any], faults: _Faults | None) -> Iterator[VideoFrame]:
     try:
         pictures = packet.decode()
-    except _DAMAGE:
+    except _DAMAGE as error:
         if faults is None:
-            raise _Damaged from None
+            raise _Damaged(getattr(error, "strerror", None) or str(error)) from None
         faults.at(packet)
         return
     if any(p.is_corrupt for p in pictures):
         if faults is None:
-            raise _Damaged
+            raise _Damaged("a picture is damaged")
         faults.at(packet)
     yield from pictures
 
@@ -104,6 +108,7 @@ class FileSource:
         self.away = ""
         self._text = text
         self._options = options
+        self._device = Device(options.hardware)
         with open_media(text) as container:
             self._probe(container, video_of(container, text))
 
@@ -140,6 +145,12 @@ class FileSource:
         self.info = self._describe(stream, first)
         self._notice(first, stream)
 
+    def _sample(self) -> Sample:
+        with open_media(self._text) as container, mapped(self._text):
+            stream = video_of(container, self._text)
+            packets = (bytes(packet) for packet in container.demux(stream))
+            return sampled(stream, list(islice(packets, SAMPLED)))
+
     def _describe(self, stream: VideoStream, first: VideoFrame) -> StreamInfo:
         swap = self._turn[0] % 2 == 1
         native = self._native[::-1] if swap else self._native
@@ -160,6 +171,7 @@ class FileSource:
             media=None if "://" in self._text else Path(self._text.removeprefix("file:")),
             media_start_s=float(start),
             media_end_s=None if end is None else float(self._zero) + end,
+            sample=self._sample() if self._options.sampled else None,
         )
 
     def _expected(self, stream: VideoStream) -> int | None:
@@ -169,7 +181,8 @@ class FileSource:
         whole = self._duration_s or float(stream.frames / rate)
         begin = self._options.start_s or 0.0
         end = min(self._options.end_s or whole, whole)
-        plain = replace(self._options, size=None, keep_hdr=False) == SourceOptions()
+        same = replace(self._options, size=None, keep_hdr=False, sampled=False, hardware=None)
+        plain = same == SourceOptions()
         return stream.frames if plain and stream.frames else max(0, round((end - begin) * rate))
 
     def _notice(self, first: VideoFrame, stream: VideoStream) -> None:
@@ -183,7 +196,18 @@ class FileSource:
 
     def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame]:
         """The frames from index `start` on; those before it are sought past, or where that does
-        not lead to the time `after` decoded but not converted."""
+        not lead to the time `after` decoded but not converted. Where a device fails, the rest is
+        decoded in software."""
+        try:
+            for frame in self._from(start, after):
+                yield frame
+                start, after = frame.index + 1, frame.pts
+        except DecoderLost as error:
+            self._device.lose(error, f"from frame {start} on")
+            self.notices.append(self._device.notice)
+            yield from self._from(start, after)
+
+    def _from(self, start: int, after: int | None) -> Iterator[Frame]:
         self.damage = None
         faults = _Faults()
         index, pts = -1, 0
@@ -251,12 +275,14 @@ class FileSource:
                 yield item
                 done += 1
             return
-        except _Damaged:
-            pass
+        except _Damaged as damage:
+            if kind := self._device.kind:
+                name = shown(self._text)
+                raise DecoderLost(f"{name}: {kind} does not decode it ({damage})") from None
         yield from islice(self._run(faults, from_s), done, None)
 
     def _run(self, faults: _Faults | None, from_s: float) -> Iterator[tuple[int, VideoFrame]]:
-        with open_media(self._text) as container:
+        with open_media(self._text, hardware=self._device.kind) as container:
             stream = video_of(container, self._text)
             start = self._start_ticks(stream)
             rate = self._rate or _DEFAULT_RATE

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from av.container import InputContainer
 
 from pipeline.errors import SourceInvalid
+from pipeline.hardware import Device
 from pipeline.opening import open_media, quoted, scheme_of, shown
 from pipeline.sources import Source, SourceOptions
 from pipeline.sources._feed import CONNECT_S
@@ -39,8 +40,9 @@ def create(text: str, options: SourceOptions) -> Source:
     check_address(text)
     if scheme == "udp":
         check_port(text)
-    link, fetched = partial(connect, text), scheme.startswith("hls+")
-    source = LiveSource(text, options, link, fetched=fetched, listens=binds(text))
+    device = Device()
+    link, fetched = partial(connect, text, device), scheme.startswith("hls+")
+    source = LiveSource(text, options, link, fetched=fetched, listens=binds(text), device=device)
     if source.has_end and scheme.removeprefix("hls+") in ("http", "https"):
         return FileSource(text, options)
     return source
@@ -78,11 +80,11 @@ def check_port(text: str) -> None:
             raise SourceInvalid(f"{shown(text)}: another program listens at this port") from None
 
 
-def connect(text: str, silent_s: float) -> InputContainer:
+def connect(text: str, device: Device, silent_s: float) -> InputContainer:
     """Open it for live reading; a connection that is silent for so long is given up. Raises
-    SourceInvalid or SourceLost."""
+    SourceInvalid, SourceLost, or DecoderLost."""
     scheme = scheme_of(text)
     own = dict(OF_SCHEME.get(scheme, {}))
     if scheme in OF_SCHEME:  # it ends a read that gets nothing, which av's own limit does late
         own["timeout"] = str(round(silent_s * MICRO))
-    return open_media(text, None, EVERY | own, (CONNECT_S, silent_s))
+    return open_media(text, None, EVERY | own, (CONNECT_S, silent_s), device.kind)

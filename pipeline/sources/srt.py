@@ -7,6 +7,7 @@ from av.container import InputContainer
 
 from pipeline import srt
 from pipeline.errors import SourceInvalid, SourceLost, SourceSilent
+from pipeline.hardware import Device
 from pipeline.opening import open_pipe, shown, unknown_host
 from pipeline.patience import Patience
 from pipeline.sources import Source, SourceOptions
@@ -21,19 +22,23 @@ def create(text: str, options: SourceOptions) -> Source:
         raise SourceInvalid(f"{shown(text)}: {why}")
     if not text.isprintable() or "://" not in text:
         raise SourceInvalid(f"{shown(text)}: write it like srt://host:9000?passphrase=...")
-    patience = Patience(FIRST_FRAME_S)
-    listens = srt.listens(text)
+    device, patience = Device(), Patience(FIRST_FRAME_S)
     return LiveSource(
-        text, options, lambda _: connect(text, patience), listens=listens, patience=patience
+        text,
+        options,
+        lambda _: connect(text, device, patience),
+        listens=srt.listens(text),
+        patience=patience,
+        device=device,
     )
 
 
 @contextmanager
-def connect(text: str, patience: Patience) -> Iterator[InputContainer]:
+def connect(text: str, device: Device, patience: Patience) -> Iterator[InputContainer]:
     """Open it for live reading. Its ffmpeg does not say why it fails."""
     with srt.receiving(text, FIRST_FRAME_S, patience) as pipe:
         try:
-            container = open_pipe(pipe, text, EVERY)
+            container = open_pipe(pipe, text, EVERY, hardware=device.kind)
         except SourceSilent:
             raise
         except (SourceInvalid, SourceLost):

@@ -1,0 +1,45 @@
+"""The kinds of devices that decode: which of them FFmpeg knows, whether one is there, and by which
+a source decodes just now."""
+
+from dataclasses import dataclass
+
+from av.codec.codec import Codec
+from av.codec.hwaccel import HWAccel, hwdevices_available
+from av.error import FFmpegError
+from av.logging import Capture
+
+from pipeline.errors import DecoderLost
+
+KINDS = ("cuda", "videotoolbox", "d3d11va", "dxva2", "qsv", "vaapi", "vdpau")
+"""In the order in which they are tried; a machine has few of them."""
+
+
+def known() -> list[str]:
+    """Those that this FFmpeg was built with."""
+    there = hwdevices_available()
+    return [kind for kind in KINDS if kind in there]
+
+
+def lacks(kind: str) -> str:
+    """Why no device of this kind can be opened here; "" where one can. A driver may crash."""
+    with Capture():  # FFmpeg's log says on stderr what is missing
+        try:
+            HWAccel(kind).create(Codec("h264", "r"))  # which every kind decodes
+        except FFmpegError as error:
+            return error.strerror or type(error).__name__
+        except NotImplementedError:
+            return "FFmpeg's own decoders do not know it"
+    return ""
+
+
+@dataclass(slots=True)
+class Device:
+    """By what a source decodes."""
+
+    kind: str | None = None
+    """None: in software."""
+    notice: str = ""
+
+    def lose(self, error: DecoderLost, since: str) -> None:
+        """From now on in software."""
+        self.kind, self.notice = None, f"{error}: decoded in software {since}"
