@@ -119,9 +119,10 @@ class Attention(nn.Module):
         return attention.summarise(key, self.value(features))
 
     def forward(self, normed: Tensor, keys: Tensor, summary: attention.Summary) -> Tensor:
+        """Channels last, as attention comes: OpenVINO would copy what is added in another order."""
         query = attention.unit(F.relu(self.query(keys)).float())
-        mean, deviation = attention.attend(query, summary, FLOOR)
-        return (deviation * normed + mean).to(keys.dtype)
+        mean, deviation = (t.movedim(1, 3) for t in attention.attend(query, summary, FLOOR))
+        return (deviation * normed.movedim(1, 3) + mean).to(keys.dtype)
 
 
 class Decoder(nn.Module):
@@ -260,7 +261,10 @@ class Compact(nn.Module):
         x = pad(frames, MULTIPLE, LEAST)
         features = self.encoder(x)
         styled = self._restyle(features, code)
-        levels = [f + strength * (g - f) for f, g in zip(features[1:], styled, strict=True)]
+        levels = [
+            (f + strength * (g - f)).movedim(3, 1)
+            for f, g in zip((f.movedim(1, 3) for f in features[1:]), styled, strict=True)
+        ]
         # Before it is enlarged: linear maps of colours are the same there, for a 16th of the cost.
         prior = shrink(x)
         prior = prior + strength * (recolor(prior, x, code) - prior)
