@@ -431,6 +431,26 @@ def test_mistakes_get_one_line(train: Train, given: list[str], message: str) -> 
     assert len(said.splitlines()) == 1
 
 
+def test_pictures_are_seen_as_styles_of_a_stream_are(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    Image.new("RGB", (1, 1)).save(odd / "pixel.png")
+    Image.new("1", (9_000, 9_000)).save(odd / "endless.png")
+    (odd / "words.png").write_text("no picture")
+    Image.new("RGBA", (64, 64), (200, 0, 0, 0)).save(odd / "clear.png")
+    code, said = train(*compact(material, tmp_path / "out", 1), "--style", odd)
+    assert code == 0, said
+    for name, why in (("pixel", "too small"), ("endless", "81 megapixels"), ("words", "is not a")):
+        (line,) = [line for line in said.splitlines() if f"{name}.png" in line]
+        assert line.startswith("left out: ")
+        assert why in line
+    (seen,) = read([str(odd)], 48)
+    assert seen.shape == (48, 48, 3)
+    assert (seen == 255).all()
+
+
 @pytest.mark.parametrize(
     ("name", "more", "message"),
     [
