@@ -182,6 +182,7 @@ def test_frames_cost_no_work_on_the_style_side() -> None:
     [
         (["pixel.png"], "is too small: 1x1, at least 32 px"),
         ([str(WAVE), "-o", "no/such/folder/x.style"], "cannot be written"),
+        ([str(WAVE), "-o", "wave.code"], "must be a .style file, not wave.code"),
         (["wide.png", "-o", "wide.style", "--model", "dynast"], "more than the 256 that are read"),
     ],
 )
@@ -193,4 +194,4 @@ def test_codes_that_cannot_be_used_are_not_made(
     cv2.imwrite("wide.png", np.zeros((384, 1300, 3), np.uint8))
     assert styles.main(["make", *given]) == 2
     assert said in capsys.readouterr().err
-    assert not list(tmp_path.rglob("*.style*"))
+    assert not [*tmp_path.rglob("*.style*"), *tmp_path.rglob("*.code")]

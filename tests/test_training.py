@@ -452,12 +452,33 @@ def test_pictures_are_seen_as_styles_of_a_stream_are(
 
 
 @pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("[1]", "does not say with which options it was made"),
+        ("{", "does not say with which options it was made"),
+        ('{"width": -1}', "model adaattn: "),
+    ],
+)
+def test_weights_of_no_model_get_one_line(
+    stated: str, message: str, material: Path, tmp_path: Path, train: Train
+) -> None:
+    path = tmp_path / "odd.safetensors"
+    save_file({"x": torch.zeros(1)}, path, metadata={"model": "adaattn", "model_options": stated})
+    config = ("--config", ROOT / "configs/finetune_temporal.yaml", "--init", path)
+    code, said = train(*config, *pictures(material), "--out", tmp_path)
+    assert code == 2
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
     ("name", "more", "message"),
     [
         ("junk.safetensors", ["--vgg", "{junk}"], "is not a loss network (.safetensors)"),
         ("other.safetensors", ["--vgg", "{junk}"], "it has no conv1_1.weight"),
         ("junk.safetensors", ["--init", "{junk}"], "is not a weights file (.safetensors)"),
         ("checkpoint.pt", ["--out", "{folder}"], "is damaged; remove it, or choose another --out"),
+        ("checkpoint.pt", ["--out", "{folder}"], "is of another model"),
     ],
 )
 def test_damaged_files_get_one_line(
@@ -467,6 +488,8 @@ def test_damaged_files_get_one_line(
     junk.write_bytes(b"junk")
     if name.startswith("other"):
         save_file({"weight": torch.zeros(1)}, junk)
+    if "another model" in message:
+        torch.save({"weight": torch.zeros(1)}, junk)
     words = [word.format(junk=junk, folder=tmp_path) for word in more]
     code, said = train(*compact(material, tmp_path, 1), *words)
     assert code == 2
