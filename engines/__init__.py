@@ -142,7 +142,7 @@ def check_code(engine: Engine, code: Arrays) -> None:
         return
     other = own
     if any(name.endswith(".share") for name in own):
-        other = engine.encode_style(np.zeros((64, 96, 3), np.uint8))
+        other = engine.encode_style(np.zeros((96, 128, 3), np.uint8))
 
     def fits(name: str) -> bool:
         """What is alike in codes of two pictures has to be so in every code."""

@@ -1,5 +1,6 @@
 """What models are judged on: pictures and clips of folders, and which of them meet."""
 
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -20,18 +21,21 @@ T = TypeVar("T")
 def read_folder(folder: Path, side: int, most: int) -> dict[str, Tensor]:
     """Pictures by name, NCHW in [0, 1] with a short side of `side` px.
 
-    Of more than `most` files, that many evenly spaced ones are read; ConfigError when none can be.
+    Of more than `most` files, that many evenly spaced ones are read; those that cannot be are named
+    and left out. ConfigError when none can be.
     """
     found: dict[str, Tensor] = {}
     for path in spaced(files(folder, SUFFIXES, "pictures"), most):
-        picture = load(path, side)
-        if picture is None:
+        try:
+            picture = load(path, side)
+        except (ValueError, OSError) as error:
+            print(f"left out: {path}: {error}", file=sys.stderr)
             continue
         scale = side / min(picture.shape[:2])
         if scale > 1:
             picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         name = path.stem if path.stem not in found else path.name
-        found[name] = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+        found[name] = torch.tensor(picture).permute(2, 0, 1)[None].float() / 255
     if not found:
         raise ConfigError(f"no pictures in {folder} that can be read")
     return found

@@ -79,12 +79,12 @@ def metadata(name: str | Path) -> dict[str, str]:
 
 
 def build(system: str, **options: Any) -> nn.Module:
-    """A fresh model; ValueError for a system or an option that does not exist."""
+    """A fresh model; ValueError for a system or an option that does not exist or cannot be."""
     if system not in systems():
         raise ValueError(f"no model '{system}': there is {', '.join(systems())}")
     try:
         model: nn.Module = import_module(f"models.{system}").build(**options)
-    except TypeError as error:
+    except (TypeError, RuntimeError, ArithmeticError) as error:
         raise ValueError(f"model {system}: {error}") from error
     return model
 

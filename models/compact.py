@@ -1,4 +1,4 @@
-"""`compact`: the default model. Half a million parameters, about 4 GFLOP a frame at 512x512.
+"""`compact`: the default model. 709,000 parameters, 4.8 GFLOP a frame at 512x512.
 
 A small encoder shared by content and style; linear cosine attention (attention.py) at 1/4, 1/8 and
 1/16 of the size; a small decoder that is modulated by the style's moments and adds RGB detail to a

@@ -137,11 +137,16 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def recognise(path: Path, tensors: dict[str, Tensor]) -> Piece:
-    """Which published file this is, by its keys. The encoder may go deeper than we need."""
+    """Which published file this is, by its keys. The encoder may go deeper than we need. ValueError
+    says what is missing in one that is there in part."""
     for piece in PIECES:
         rest = tensors.keys() - piece.keys.keys()
         if piece.keys.keys() <= tensors.keys() and (piece in LARGER or not rest):
             return piece
+    near = max(PIECES, key=lambda piece: len(piece.keys.keys() & tensors) / len(piece.keys))
+    missing = sorted(near.keys.keys() - tensors.keys())
+    if 0 < len(missing) < len(near.keys) / 2:
+        raise ValueError(f"{path} is a part of {near.name}: it lacks {', '.join(missing)}")
     some = ", ".join(sorted(tensors)[:3]) or "none"
     raise ValueError(f"{path} is none of the published files (its keys: {some} ...)")
 

@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     output = given.output or given.picture.with_suffix(codes.SUFFIX)
     try:
+        if output.suffix != codes.SUFFIX:
+            raise ValueError(f"its code must be a {codes.SUFFIX} file, not {output.name}")
         pixels, told = pictures.read_style(given.picture)
         if told:
             print(f"note: {given.picture} {told}")

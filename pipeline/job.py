@@ -45,6 +45,7 @@ def job_of(source: str, options: Any, files: list[str], about: str = "") -> Job:
     source = shown(source)
     weights = models.FOLDER / "weights" / f"{options.model}.safetensors"
     named = {source: Path(source.removeprefix("file:")), options.model: weights}
+    named["weights/parts"] = models.FOLDER / "weights" / "parts"  # which weights leave out
     exported = str(Path(options.engine, "manifest.json"))
     named |= {name: Path(name) for name in [*files, options.model, exported]}
     if weights.exists():

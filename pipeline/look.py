@@ -54,6 +54,8 @@ def guides_of(options: StreamOptions, styles: list[Style]) -> tuple[str, Pixels]
     """The mask of the frames and the marked style; every region of the one is in the other."""
     if len(styles) != 1 or len(options.mask) != 1 or options.style_mask is None:
         raise ConfigError("--style-mask goes with one --style, and one --mask for the input")
+    if isinstance(styles[0].look, dict):
+        raise ConfigError(f"--style-mask marks a picture: {styles[0].path} is a code")
     path = options.mask[0]
     marked = confined(f"mask {options.style_mask}", read_mask, options.style_mask)
     there = colours(marked)

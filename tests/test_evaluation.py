@@ -269,6 +269,21 @@ def test_without_a_report_two_figures_are_printed_by_style(
     assert 0 < content < 2
 
 
+def test_pictures_that_cannot_be_used_are_named_and_left_out(
+    material: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    cv2.imwrite(str(odd / "pixel.png"), np.zeros((1, 1, 3), np.uint8))
+    cv2.imwrite(str(odd / "endless.png"), np.zeros((9000, 9000), np.uint8))
+    cv2.imwrite(str(odd / "fine.png"), np.zeros((40, 40, 3), np.uint8))
+    assert command(material, weights, "--style", odd) == 0
+    said = capsys.readouterr()
+    assert "fine" in said.out
+    assert f"left out: {odd / 'pixel.png'}: is too small" in said.err
+    assert f"left out: {odd / 'endless.png'}: has 81 megapixels" in said.err
+
+
 def test_report_of_two_models_agrees_with_itself(
     material: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

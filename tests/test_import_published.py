@@ -265,6 +265,17 @@ def test_other_files_are_refused(
     refused(capsys, [str(path), "-o", str(tmp_path / "out.safetensors")], message)
 
 
+def test_a_part_of_a_file_is_told_what_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state, path = level3(), tmp_path / "level3.pth"
+    del state["f.bias"], state["h.weight"]
+    torch.save(state, path)
+    message = "level3.pth is a part of latest_net_adaattn_3.pth"
+    refused(capsys, [str(path), "-o", str(tmp_path / "out.safetensors")], message)
+    refused(capsys, [str(path), "-o", str(tmp_path / "out.safetensors")], "lacks f.bias, h.weight")
+
+
 def test_missing_files_and_bad_outputs_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

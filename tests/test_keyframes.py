@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT, Run
 from PIL import Image
 
+from models import styles
 from pipeline.frame import Pixels
 from pipeline.keyframes import Film, KeyFrames
 from pipeline.sources import SourceOptions, open_source
@@ -158,6 +159,10 @@ def test_regions_are_painted_from_regions(paint: Run, tmp_path: Path) -> None:
         (["--engine", "onnx"], "needs --engine torch"),
         (["--model", "vgg16.safetensors"], "no model 'vgg16.safetensors'"),
         (["--style-mask", "one.png", "--mask", "two.png"], "which one.png has nowhere"),
+        (
+            ["--style", "wave.style", "--style-mask", "two.png", "--mask", "two.png"],
+            "wave.style is a code",
+        ),
         (["--style-mask", "one.png"], "--style-mask goes with one --style, and one --mask"),
         (["-o", "out.png"], "out.png is one picture"),
     ],
@@ -168,7 +173,10 @@ def test_mistakes_get_one_line(paint: Run, tmp_path: Path, words: list[str], mes
     two = np.zeros((40, 40, 3), np.uint8)
     two[:, 20:] = (255, 0, 0)
     Image.fromarray(two).save(tmp_path / "two.png")
-    given = words if "-o" in words else [*words, "-o", "null:"]
-    done = paint("in", "--style", WAVE, "--model", "nnst", *given, cwd=tmp_path)
+    if "wave.style" in words:
+        styles.main(["make", str(WAVE), "--model", "nnst", "-o", str(tmp_path / "wave.style")])
+    usual = {"--style": WAVE, "-o": "null:"}
+    given = [*words, *(w for pair in usual.items() if pair[0] not in words for w in pair)]
+    done = paint("in", "--model", "nnst", *given, cwd=tmp_path)
     assert done.returncode in (1, 2)
     assert message in done.stderr.strip().splitlines()[-1]

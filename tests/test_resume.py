@@ -18,6 +18,7 @@ from conftest import ROOT, Run
 from test_kills import children, decoded, processes, start, wait_for
 from test_sinks import packets, times
 
+import models
 from pipeline.errors import ConfigError, SinkError
 from pipeline.job import Job, differences, job_of
 from pipeline.pool import FramePool
@@ -238,6 +239,18 @@ def test_what_has_changed_is_named(tmp_path: Path) -> None:
         prepare(str(out), replace(options, resume=False))
     prepare(str(out), replace(options, resume=False, overwrite=True))
     assert os.listdir(tmp_path) == ["style.jpg"]
+
+
+def test_other_parts_of_models_are_another_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "FOLDER", tmp_path)
+    part = tmp_path / "weights/parts/vgg_narrow.safetensors"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"before")
+    before = job(model="adaattn")
+    part.write_bytes(b"after")
+    assert differences(before, job(model="adaattn")) == ["weights/parts holds something else now"]
 
 
 @pytest.mark.parametrize("name", ["shots", "shots/*.bmp", "shots/%d.bmp"])

@@ -10,7 +10,8 @@ from conftest import ROOT, Run
 from numpy.typing import NDArray
 from PIL import Image
 
-from engines import load_engine
+import models
+from engines import check_code, load_engine
 from models import styles
 from pipeline.errors import ConfigError
 from pipeline.style import read_style
@@ -42,6 +43,15 @@ def test_a_code_paints_like_its_picture(paint: Run, plain: dict, tmp_path: Path)
     frames = painted(paint, tmp_path / "out", "--style", code)
     for frame, wanted in zip(frames, plain["wave"], strict=True):
         assert cv2.absdiff(frame, wanted).max() <= 1  # the order of sums may differ
+
+
+@pytest.mark.parametrize("model", models.names())
+def test_codes_of_pictures_of_any_size_are_taken(model: str, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "tall.png"), cv2.imread(str(WAVE))[:112, :80])
+    assert styles.main(["make", str(tmp_path / "tall.png"), "--model", model]) == 0
+    code = read_style(str(tmp_path / "tall.style"), model).look
+    assert isinstance(code, dict)
+    check_code(load_engine(model, "cpu", 1, "torch"), code)
 
 
 def test_a_code_of_other_weights_is_refused(tmp_path: Path) -> None:
@@ -182,6 +192,7 @@ def test_frames_cost_no_work_on_the_style_side() -> None:
     [
         (["pixel.png"], "is too small: 1x1, at least 32 px"),
         ([str(WAVE), "-o", "no/such/folder/x.style"], "cannot be written"),
+        ([str(WAVE), "-o", "wave.code"], "must be a .style file, not wave.code"),
         (["wide.png", "-o", "wide.style", "--model", "dynast"], "more than the 256 that are read"),
     ],
 )
@@ -193,4 +204,4 @@ def test_codes_that_cannot_be_used_are_not_made(
     cv2.imwrite("wide.png", np.zeros((384, 1300, 3), np.uint8))
     assert styles.main(["make", *given]) == 2
     assert said in capsys.readouterr().err
-    assert not list(tmp_path.rglob("*.style*"))
+    assert not [*tmp_path.rglob("*.style*"), *tmp_path.rglob("*.code")]

@@ -431,6 +431,46 @@ def test_mistakes_get_one_line(train: Train, given: list[str], message: str) -> 
     assert len(said.splitlines()) == 1
 
 
+def test_pictures_are_seen_as_styles_of_a_stream_are(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    Image.new("RGB", (1, 1)).save(odd / "pixel.png")
+    Image.new("1", (9_000, 9_000)).save(odd / "endless.png")
+    (odd / "words.png").write_text("no picture")
+    Image.new("RGBA", (64, 64), (200, 0, 0, 0)).save(odd / "clear.png")
+    code, said = train(*compact(material, tmp_path / "out", 1), "--style", odd)
+    assert code == 0, said
+    for name, why in (("pixel", "too small"), ("endless", "81 megapixels"), ("words", "is not a")):
+        (line,) = [line for line in said.splitlines() if f"{name}.png" in line]
+        assert line.startswith("left out: ")
+        assert why in line
+    (seen,) = read([str(odd)], 48)
+    assert seen.shape == (48, 48, 3)
+    assert (seen == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("[1]", "does not say with which options it was made"),
+        ("{", "does not say with which options it was made"),
+        ('{"width": -1}', "model adaattn: "),
+    ],
+)
+def test_weights_of_no_model_get_one_line(
+    stated: str, message: str, material: Path, tmp_path: Path, train: Train
+) -> None:
+    path = tmp_path / "odd.safetensors"
+    save_file({"x": torch.zeros(1)}, path, metadata={"model": "adaattn", "model_options": stated})
+    config = ("--config", ROOT / "configs/finetune_temporal.yaml", "--init", path)
+    code, said = train(*config, *pictures(material), "--out", tmp_path)
+    assert code == 2
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "more", "message"),
     [
@@ -438,6 +478,7 @@ def test_mistakes_get_one_line(train: Train, given: list[str], message: str) -> 
         ("other.safetensors", ["--vgg", "{junk}"], "it has no conv1_1.weight"),
         ("junk.safetensors", ["--init", "{junk}"], "is not a weights file (.safetensors)"),
         ("checkpoint.pt", ["--out", "{folder}"], "is damaged; remove it, or choose another --out"),
+        ("checkpoint.pt", ["--out", "{folder}"], "is of another model"),
     ],
 )
 def test_damaged_files_get_one_line(
@@ -447,6 +488,8 @@ def test_damaged_files_get_one_line(
     junk.write_bytes(b"junk")
     if name.startswith("other"):
         save_file({"weight": torch.zeros(1)}, junk)
+    if "another model" in message:
+        torch.save({"weight": torch.zeros(1)}, junk)
     words = [word.format(junk=junk, folder=tmp_path) for word in more]
     code, said = train(*compact(material, tmp_path, 1), *words)
     assert code == 2

@@ -42,6 +42,10 @@ def test_what_is_left_out_comes_back(tmp_path: Path, capsys: pytest.CaptureFixtu
     for path in (whole, small):
         again = models.load(path).state_dict()
         assert all(torch.equal(again[name], t) for name, t in model.state_dict().items())
+    # Nor is it forgotten when that is done once more.
+    assert main([str(small), str(whole)]) == 0
+    assert "left out: encoder (vgg_narrow)" in capsys.readouterr().out
+    assert models.load(whole).state_dict().keys() == model.state_dict().keys()
 
 
 def test_a_trained_encoder_is_kept(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from models import pictures
+
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 SURVEY = 32
 
@@ -75,21 +77,26 @@ def batch(crops: list[Pixels]) -> Tensor:
 
 
 def read(folders: Sequence[str], short_side: int) -> list[Pixels]:
-    """All pictures of some folders, decoded. ValueError when there is none."""
+    """All pictures of some folders, decoded. Those that cannot be used are named and left out.
+    ValueError when there is none."""
     if not folders:
         raise ValueError("no pictures: name folders of them with --content (or --clips), --style")
     paths = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in SUFFIXES)
-    found = [p for p in (load(path, short_side) for path in paths) if p is not None]
+    found = []
+    for path in paths:
+        try:
+            found.append(load(path, short_side))
+        except (ValueError, OSError) as error:
+            print(f"left out: {path}: {error}", flush=True)
     if not found:
         raise ValueError(f"no pictures in {', '.join(folders)}")
     return found
 
 
-def load(path: Path, short_side: int) -> Pixels | None:
-    """Decode to RGB uint8 with at most `short_side` px; None for what is no picture."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)
-    if picture is None:
-        return None
+def load(path: Path, short_side: int) -> Pixels:
+    """Decode to RGB uint8 with at most `short_side` px, as styles of a stream are. ValueError for
+    what is no picture, or too small or too large a one; OSError."""
+    picture, _ = pictures.read_style(path)
     scale = short_side / min(picture.shape[:2])
     if scale >= 1:
         return picture

@@ -184,11 +184,11 @@ class Loop:
             self.shadow.load_state_dict(state["shadow"])
             self.optimiser.load_state_dict(state["optimiser"])
             self._resume_beside(state.get("beside", {}))
-        except (RuntimeError, ValueError) as error:
+            self.step = state["step"]
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"{path} is of another model, or of other terms of the loss; choose another --out"
             ) from error
-        self.step = state["step"]
         print(f"resumed at step {self.step}", flush=True)
 
     @torch.no_grad()

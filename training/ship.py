@@ -17,7 +17,7 @@ def ship(source: Path, target: Path) -> None:
     with safe_open(source, framework="pt") as file:
         about = file.metadata() or {}
     tensors = load_file(source)
-    left_out = {}
+    left_out = models.parts(source)
     for path in sorted((models.FOLDER / "weights" / "parts").glob("*.safetensors")):
         part = load_file(path)
         for place in {name.partition(".")[0] for name in tensors}:
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     try:
         ship(given.source, given.target)
-    except (OSError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         print(f"error: {given.source}: {error}", file=sys.stderr)
         return 2
     return 0

@@ -21,7 +21,10 @@ def resolved(options: TrainingOptions) -> TrainingOptions:
     about = models.metadata(whole[0])
     if "model" not in about:
         raise ValueError(f"{whole[0]} does not say which model it is of: give --model")
-    made_with = json.loads(about.get("model_options", "{}"))
+    try:
+        made_with = dict(json.loads(about.get("model_options", "{}")))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{whole[0]} does not say with which options it was made") from error
     return replace(options, model=about["model"], model_options=made_with | options.model_options)
 
 
