@@ -18,7 +18,7 @@ LEAST = 0.005
 """Of all pixels must be of a kind, for its mean to say something."""
 
 
-def halo(painted: Tensor, photograph: Tensor, far_off: float = FAR) -> float | None:
+def halo(painted: Tensor, photograph: Tensor) -> float | None:
     """How much texture, as the strength of edges, a painting has in flat places of the photograph
     that lie far from its edges, over that in those beside edges: above 1 is a halo, 1 even. Both
     (1,3,H,W) in [0, 1]. None: the photograph has no such places."""
@@ -28,7 +28,7 @@ def halo(painted: Tensor, photograph: Tensor, far_off: float = FAR) -> float | N
     off = off / min(edges.shape)
     texture = sobel(painted)[0, 0].cpu()
     beside = is_flat & (off > BESIDE[0]) & (off < BESIDE[1])
-    far = is_flat & (off > far_off)
+    far = is_flat & (off > FAR)
     if min(beside.mean(), far.mean()) < LEAST:
         return None
     return mean_in(texture, far) / mean_in(texture, beside)
