@@ -104,8 +104,6 @@ class Stylizer(Stage):
             self._codes = [self._encode(style) for style in look.styles]
             beyond = range(len(look.paths), len(look.styles))
             self._named = [*look.paths, *map(str, beyond)]
-            if look.show_matches and not getattr(self._engine, "shows_matches", False):
-                raise ValueError("--show-matches is for dynast in torch: here are none to show")
         except (ValueError, OSError, RuntimeError, MemoryError, SafetensorError) as error:
             raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
         masks = [Mask(path) for path in look.masks]
@@ -123,12 +121,10 @@ class Stylizer(Stage):
             self._pool.close()
 
     def _encode(self, style: Frames | Arrays) -> Any:
-        """The code of a style. ValueError: details are asked for of a model that has none."""
+        """The code of a style."""
         code = self._engine.encode_style(style)
         if self._look.detail is None:
             return code
-        if DETAIL not in (code or {}):
-            raise ValueError("--detail is for neat: this model has none to keep")
         return code | {DETAIL: 0 * code[DETAIL] + self._look.detail}
 
     def adjust(self, change: Change) -> Work:

@@ -129,6 +129,26 @@ def test_masks_that_need_a_word_get_it(paint: Run, tmp_path: Path) -> None:
         (["--style", f"{WAVE}@1..4", f"{INK}@3"], "cross-fades overlap"),
         (["--style", f"{WAVE}@4..1"], "ends after it begins"),
         (["--style", f"{WAVE}@soon"], "a time is seconds"),
+        (["--style", WAVE, "--detail", "0"], "--detail is for neat: compact has"),
+        (
+            [
+                "--style",
+                WAVE,
+                "--model",
+                ROOT / "models/weights/neat.safetensors",
+                "--show-matches",
+            ],
+            "--show-matches is for dynast",
+        ),
+        (
+            ["--style", WAVE, "--model", "dynast", "--show-matches", "--engine", "onnx"],
+            "--show-matches needs --engine torch",
+        ),
+        (
+            ["--style", WAVE, "--model", "gone.safetensors"],
+            "no model 'gone.safetensors': there is no such file",
+        ),
+        (["--style", WAVE, "--model", WAVE], "is not a weights file"),
     ],
 )
 def test_mistakes_get_one_line(paint: Run, words: list[object], message: str) -> None:
