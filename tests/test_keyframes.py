@@ -133,8 +133,8 @@ def test_regions_are_painted_from_regions(paint: Run, tmp_path: Path) -> None:
     mask = np.zeros((64, 64, 3), np.uint8)
     mask[:, 32:] = 255
     Image.fromarray(style).save(tmp_path / "style.png")
-    Image.fromarray(mask).save(tmp_path / "style_mask.png")
-    Image.fromarray(255 - mask).save(tmp_path / "mask.png")
+    Image.fromarray(mask[:32]).save(tmp_path / "style_mask.png")
+    Image.fromarray((255 - mask)[:, 8:56]).save(tmp_path / "mask.png")
     Image.fromarray(texture(3)[:48, :48]).save(tmp_path / "photo.png")
     done = paint(
         tmp_path / "photo.png", "--model", "nnst", "--style", tmp_path / "style.png",
@@ -142,6 +142,8 @@ def test_regions_are_painted_from_regions(paint: Run, tmp_path: Path) -> None:
         "-o", tmp_path / "out.png",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "the style mask is 64x32: stretched to 64x64" in done.stderr
+    assert "mask.png is 48x64: stretched to 48x48" in done.stderr
     painted = np.asarray(Image.open(tmp_path / "out.png")).astype(int)
     blueness = painted[..., 2] - painted[..., 0]
     assert blueness[:, :20].mean() > 20 + blueness[:, 28:].mean()
