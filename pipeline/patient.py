@@ -61,6 +61,11 @@ class Stylizer(stylizer.Stylizer):
                 return self._delivered(ticket, slots[0], finished.value, since)
         return Work(share=done, notices=self._said())
 
+    def _said(self) -> list[str]:
+        missed = self._key_frames.notices
+        self._notices += [text for text in missed if text not in self._notices]
+        return super()._said()
+
     def _delivered(self, ticket: Ticket, slot: int, pixels: Pixels, since: float) -> Work:
         np.copyto(self._pool[slot], pixels)
         if beside := self._pool.handle.beside:

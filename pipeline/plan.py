@@ -16,7 +16,7 @@ from pipeline.control import Change
 from pipeline.errors import ConfigError
 from pipeline.frame import StreamInfo
 from pipeline.job import job_of
-from pipeline.keyframes import Film
+from pipeline.keyframes import Film, named
 from pipeline.logs import speak
 from pipeline.look import make_look, wanted_at_first
 from pipeline.opening import shown
@@ -221,8 +221,7 @@ def check_film(options: StreamOptions, info: StreamInfo) -> None:
         if info.frames is not None and place >= info.frames:
             end = f"{info.frames} frames"
             end += f", {float(info.frames / info.rate):.2f} s" if info.rate else ""
-            name = f"at {cue:g} s" if isinstance(cue, float) else str(cue)
-            raise ConfigError(f"key frame {name} lies beyond the end: there are {end}")
+            raise ConfigError(f"{named(cue)} lies beyond the end: there are {end}")
 
 
 def check_name(text: str) -> None:

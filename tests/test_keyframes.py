@@ -126,6 +126,24 @@ def test_a_film_is_painted_by_its_key_frames(paint: Run, tmp_path: Path) -> None
         assert sum(1 for _ in container.decode(video=0)) == 5
 
 
+def test_keys_beyond_an_end_that_nobody_knew_get_a_word(paint: Run, tmp_path: Path) -> None:
+    """A bare stream does not say how long it is."""
+    with av.open(str(tmp_path / "in.h264"), "w", format="h264") as bare:
+        stream = bare.add_stream("libx264", rate=25, width=128, height=96, pix_fmt="yuv420p")
+        for _ in range(3):
+            bare.mux(stream.encode(av.VideoFrame.from_ndarray(texture(0)[:96, :128].copy())))
+        bare.mux(stream.encode(None))
+    done = paint(
+        tmp_path / "in.h264", "--style", WAVE, "--model", "nnst", "--size", "32",
+        "--keyframes", "0,2,9,7s", "-o", "null:",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if "lies beyond the end" in line]
+    assert len(said) == 2
+    assert "key frame 9 lies beyond the end: the last frame is 2, at 0.0" in said[0]
+    assert "key frame at 7 s" in said[1]
+
+
 def test_regions_are_painted_from_regions(paint: Run, tmp_path: Path) -> None:
     """Left and right of the style are red and blue; where the mask says right it must be blue."""
     style = np.zeros((64, 64, 3), np.uint8)
