@@ -56,11 +56,9 @@ class Engine(Protocol):
 class MatchingEngine(Engine, Protocol):
     """An engine whose model says which places of the style it matches (dynast in torch)."""
 
-    shows_matches: bool
-
     def matches(self, frames: Frames, code: Any, strength: float) -> list[Frames]:
         """For each layer, from coarse to fine, the style's picture moved to where the layer has
-        found it for the frames (N,H,W,3): (N,h,w,3) of its own size. Where `shows_matches`."""
+        found it for the frames (N,H,W,3): (N,h,w,3) of its own size."""
         ...
 
 

@@ -33,7 +33,6 @@ class TorchEngine:
         if self.device.type == "cpu":
             keep_freed()
         self.model = models.load(model).to(self.device, memory_format=torch.channels_last)
-        self.shows_matches = hasattr(self.model, "matches")
         self.paints_stills = hasattr(self.model, "still")
         self.batch = 1 if self.device.type == "cpu" else 8
         self._sparing = Sparing(self.at_once, self.in_tiles)

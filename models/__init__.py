@@ -57,14 +57,19 @@ def names() -> list[str]:
 
 
 @cache
+def system_of(name: str | Path) -> str:
+    """The system of a trained model; of those that ship each has its name. ValueError as `load`."""
+    if not Path(name).suffix:
+        return str(name)
+    return metadata(name).get("model", Path(name).stem)
+
+
 def optimises(name: str | Path) -> bool:
     """Whether a model paints by optimisation: minutes a picture, in torch only, nothing to export.
 
     ValueError as `load`.
     """
-    if not Path(name).suffix:
-        return name in OPTIMISED
-    return metadata(name).get("model") in OPTIMISED
+    return system_of(name) in OPTIMISED
 
 
 def metadata(name: str | Path) -> dict[str, str]:
@@ -142,6 +147,8 @@ def weights_file(name: str | Path) -> Path:
     path = Path(name) if Path(name).suffix else FOLDER / "weights" / f"{name}.safetensors"
     if not path.is_file() and not Path(name).suffix:
         path = path.parent / "parts" / f"{OPTIMISED.get(str(name), name)}.safetensors"
+    if not path.is_file() and Path(name).suffix:
+        raise ValueError(f"no model '{name}': there is no such file")
     if not path.is_file():
         raise ValueError(f"no model '{name}': there is {', '.join(names())}, or a weights file")
     if path.suffix in (".pth", ".pt"):

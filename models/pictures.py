@@ -31,14 +31,14 @@ class TooLarge(ValueError):
     """A picture that would take too much memory."""
 
 
-def read(path: Path) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def read(path: Path, beneath: str = "white") -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """`decode` of a file. ValueError: it is none, or too large; OSError: it cannot be read."""
     if not path.is_file():
         path.stat()
         raise ValueError("is no file but a folder, a device or a pipe")
     if path.stat().st_size > MOST_BYTES:
         raise TooLarge(f"has more than {MOST_BYTES >> 20} MiB; make it smaller first")
-    return decode(path.read_bytes())
+    return decode(path.read_bytes(), beneath)
 
 
 def read_style(path: Path) -> tuple[NDArray[np.uint8], str]:
@@ -52,15 +52,15 @@ def read_style(path: Path) -> tuple[NDArray[np.uint8], str]:
     return pixels, told
 
 
-def decode(data: bytes) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def decode(data: bytes, beneath: str = "white") -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """File contents -> RGB (H,W,3), at most LARGE_PX a side, and its (width, height) in the file.
 
-    Turned as its EXIF says; transparent parts on white; grey and 16 bits become RGB of 8.
-    ValueError when it is no picture, or one of too many pixels (MAX_PX).
+    Turned as its EXIF says; transparent parts show the colour `beneath`; grey and 16 bits become
+    RGB of 8. ValueError when it is no picture, or one of too many pixels (MAX_PX).
     """
     try:
         upright, size = _loaded(data)
-        return _on_white(upright), size
+        return _on(beneath, upright), size
     except TooLarge:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -83,13 +83,13 @@ def _loaded(data: bytes) -> tuple[Image.Image, tuple[int, int]]:
             return ImageOps.exif_transpose(small), size
 
 
-def _on_white(picture: Image.Image) -> NDArray[np.uint8]:
+def _on(beneath: str, picture: Image.Image) -> NDArray[np.uint8]:
     if not picture.has_transparency_data:
         return np.asarray(picture.convert("RGB"))
     clear = picture.convert("RGBA")
-    white = Image.new("RGB", clear.size, "white")
-    white.paste(clear, mask=clear.getchannel("A"))
-    return np.asarray(white)
+    whole = Image.new("RGB", clear.size, beneath)
+    whole.paste(clear, mask=clear.getchannel("A"))
+    return np.asarray(whole)
 
 
 def _check(picture: Image.Image) -> None:

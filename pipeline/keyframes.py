@@ -88,6 +88,8 @@ class KeyFrames:
         """`film()` gives its frames from the first; `paint_key(time_s, pixels)` paints one as a
         key. `cues`: the keys that the user chose; none: they are found."""
         self._film, self._cues, self._paint_key = film, cues, paint_key
+        self.notices: list[str] = []
+        """Of keys that the user chose beyond the end, which is known once the film is read."""
         self._stretch: Stretch | None = None
         self._ahead: Iterator[Frame] = iter(())
         self._key: Frame | None = None
@@ -125,6 +127,13 @@ class KeyFrames:
             greys.append(grey)
             back.append(way)
             last = frame
+        if after is None:
+            self.notices = [
+                f"{named(cue)} lies beyond the end: the last frame is {last.index}, "
+                f"at {last.time_s:.2f} s"
+                for cue in self._cues
+                if cue > (last.index if isinstance(cue, int) else last.time_s)
+            ]
         self._key = after
         stretch = Stretch(key.index, key.pixels, back)
         if wanted >= stretch.end:
@@ -153,6 +162,11 @@ class KeyFrames:
             cue == frame.index if isinstance(cue, int) else before.time_s < cue <= frame.time_s
             for cue in self._cues
         )
+
+
+def named(cue: Cue) -> str:
+    """A key as its user chose it."""
+    return f"key frame {cue}" if isinstance(cue, int) else f"key frame at {cue:g} s"
 
 
 def portion(work: Painting, begin: float, end: float) -> Painting:

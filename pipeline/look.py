@@ -17,14 +17,6 @@ SAME = 48
 """Levels by which the colours of a region may differ."""
 
 
-def optimises(model: str) -> bool:
-    """Whether a model paints by key frames; False where it cannot be read: loading says why."""
-    try:
-        return models.optimises(model)
-    except (ValueError, OSError):
-        return False
-
-
 def make_look(options: StreamOptions, styles: list[Style]) -> Look:
     """What the stylizers need."""
     guides = guides_of(options, styles) if options.style_mask else None
@@ -42,7 +34,7 @@ def make_look(options: StreamOptions, styles: list[Style]) -> Look:
         options.threads,
         # Which places match is known in torch alone.
         "torch" if options.show_matches and options.engine == "auto" else options.engine,
-        Film("", SourceOptions()) if optimises(options.model) else None,
+        Film("", SourceOptions()) if models.optimises(options.model) else None,
         guides,
         options.detail,
         options.show_matches,

@@ -19,7 +19,8 @@ Shares = NDArray[np.float32]
 
 
 class Mask:
-    """White where its style lies, black elsewhere, grey where both mix; scaled to the frames.
+    """White where its style lies, black or transparent elsewhere, grey where both mix; scaled to
+    the frames.
 
     A video goes along with the frames by time; after its end the last picture stays.
     """
@@ -32,8 +33,10 @@ class Mask:
         self._scaled: tuple[Pixels, tuple[int, int], Shares] | None = None
         self._shown: Frame | None = None
         self._next: Frame | None = None
+        self._black = self._white = True  # everywhere, in all that has been seen of it
         if Path(path).suffix.lower() in PICTURE_SUFFIXES:
             self._still = confined(self._name, read_mask, path)
+            self._see(self._still)
         else:
             self._rewind()
 
@@ -45,18 +48,25 @@ class Mask:
             raise ConfigError(f"{self._name}: {error}") from error
         if self._shown is None:
             raise ConfigError(f"{self._name} has no picture that can be decoded")
+        self._see(self._shown.pixels)
 
-    def notices(self, width: int, height: int) -> list[str]:
+    def _see(self, picture: Pixels) -> None:
+        # What has been found to be neither is not looked at again.
+        self._black = self._black and not picture.any()
+        self._white = self._white and bool(picture.min() == 255)
+
+    def shape_notices(self, width: int, height: int) -> list[str]:
         """What the user should know before frames of this size are painted."""
-        picture = self.picture(0.0)
-        h, w = picture.shape[:2]
+        return stretched(self._name, self.picture(0.0), width, height)
+
+    def notices(self) -> list[str]:
+        """What the user should know once all of it has been seen, which of a video is at its
+        end."""
         told = []
-        if self._still is not None and not picture.any():
+        if self._next is None and self._black:
             told.append(f"{self._name} is black everywhere: its style is not seen")
-        if self._still is not None and picture.min() == 255:
+        if self._next is None and self._white:
             told.append(f"{self._name} is white everywhere: no style before its own is seen")
-        if abs(w * height - h * width) > max(w * height, h * width) * 0.02:
-            told.append(f"{self._name} is {w}x{h}: stretched to {width}x{height}")
         return told
 
     def at(self, time_s: float, width: int, height: int) -> Shares:
@@ -75,13 +85,15 @@ class Mask:
             self._rewind()
         while self._next is not None and self._next.time_s <= time_s:
             self._shown, self._next = self._next, next(self._frames, None)
+            if self._next is not None:
+                self._see(self._next.pixels)
         return self._shown.pixels
 
 
 def read_mask(path: str) -> Pixels:
     """A mask that is a picture; ConfigError says what is wrong with it."""
     try:
-        return pictures.read(Path(path))[0]
+        return pictures.read(Path(path), beneath="black")[0]
     except OSError as error:
         raise ConfigError(f"mask {path} cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -94,6 +106,14 @@ def colours(picture: Pixels) -> list[tuple[int, int, int]]:
     found, counts = np.unique(rough, axis=0, return_counts=True)
     large = found[counts >= 0.005 * len(rough)].astype(int) * 255 // 7
     return [(int(r), int(g), int(b)) for r, g, b in large]
+
+
+def stretched(name: str, picture: Pixels, width: int, height: int) -> list[str]:
+    """What the user should know of a mask of another shape than what it marks."""
+    h, w = picture.shape[:2]
+    if abs(w * height - h * width) <= max(w * height, h * width) * 0.02:
+        return []
+    return [f"{name} is {w}x{h}: stretched to {width}x{height}"]
 
 
 def scaled(picture: Pixels, width: int, height: int) -> Shares:

@@ -12,7 +12,7 @@ from pipeline import stylizer
 from pipeline.frame import Pixels
 from pipeline.keyframes import KeyFrames, Painting, portion
 from pipeline.layers import Shares
-from pipeline.mask import Mask
+from pipeline.mask import Mask, stretched
 from pipeline.pool import PoolHandle
 from pipeline.queues import Ticket
 from pipeline.stages import Work
@@ -33,13 +33,16 @@ class Stylizer(stylizer.Stylizer):
 
     def open(self) -> Work:
         """As any stylizer; the regions that guide it are marked in style and frames."""
-        work = super().open()
+        super().open()
         if self._look.guides:
             path, marked = self._look.guides
-            engine = cast(PatientEngine, self._engine)
-            self._codes = [engine.encode_style(self._look.styles[0], marked)]
+            engine, style = cast(PatientEngine, self._engine), self._look.styles[0]
+            assert not isinstance(style, dict)
+            self._codes = [engine.encode_style(style, marked)]
             self._regions = Mask(path)
-        return work
+            self._notices += stretched("the style mask", marked, *style.shape[1::-1])
+            self._notices += self._regions.shape_notices(*self._pool.size)
+        return Work(notices=self._said())
 
     def stylize(self, tickets: Sequence[Ticket], slots: Sequence[int]) -> Work:
         """Go on with the first frame for STEP_S; its ticket comes back once it is painted."""
@@ -56,7 +59,12 @@ class Stylizer(stylizer.Stylizer):
             except StopIteration as finished:
                 self._under_way = None
                 return self._delivered(ticket, slots[0], finished.value, since)
-        return Work(share=done, notices=list(self._notices))
+        return Work(share=done, notices=self._said())
+
+    def _said(self) -> list[str]:
+        missed = self._key_frames.notices
+        self._notices += [text for text in missed if text not in self._notices]
+        return super()._said()
 
     def _delivered(self, ticket: Ticket, slot: int, pixels: Pixels, since: float) -> Work:
         np.copyto(self._pool[slot], pixels)
@@ -64,7 +72,7 @@ class Stylizer(stylizer.Stylizer):
             np.copyto(self._pool[slot + beside], self._pool[ticket.slot])
         took = time.perf_counter() - since
         moved = replace(ticket, slot=slot, paint_s=took, look=self._looks(ticket.time_s))
-        return Work([moved], [took], notices=list(self._notices))
+        return Work([moved], [took], notices=self._said())
 
     def _paint_key(self, time_s: float, pixels: Pixels) -> Painting:
         """One frame, in the mix of styles that is due then, or each layer in its mix."""

@@ -16,9 +16,9 @@ from pipeline.control import Change
 from pipeline.errors import ConfigError
 from pipeline.frame import StreamInfo
 from pipeline.job import job_of
-from pipeline.keyframes import Film
+from pipeline.keyframes import Film, named
 from pipeline.logs import speak
-from pipeline.look import make_look, optimises, wanted_at_first
+from pipeline.look import make_look, wanted_at_first
 from pipeline.opening import shown
 from pipeline.options import nearest
 from pipeline.request import StreamOptions
@@ -32,6 +32,8 @@ from pipeline.stylizer import Look, Stylizer
 MOST_NAME, MOST_PART = 4096, 255
 """Characters of a path, and bytes between two slashes."""
 LEAST_PX = 32
+OF_ONE = {"detail": "neat", "show_matches": "dynast", "style_mask": "nnst", "keyframes": "nnst"}
+"""Options of a single system."""
 SHARED_RAY = "STYLESTREAM_SHARED_RAY"
 """Variable that names the file with the address of the Ray in which streams share stylizers."""
 
@@ -179,15 +181,28 @@ def check_options(options: StreamOptions) -> None:
         )
     if not options.style and options.model != "identity":
         raise ConfigError("no style: name a picture with --style (some lie in styles/)")
-    if not optimises(options.model):
-        for name in ("style_mask", "keyframes"):
-            if getattr(options, name):
-                word = name.replace("_", "-")
-                raise ConfigError(f"--{word} is for nnst: {options.model} paints frame by frame")
     if options.show_matches and (options.mask or options.stabilize):
         raise ConfigError("--show-matches puts pictures side by side: leave --mask and --stabilize")
     if options.end is not None and options.end <= (options.start or 0):
         raise ConfigError("--end must come after --start")
+    check_model(options)
+
+
+def check_model(options: StreamOptions) -> None:
+    """A model that cannot be had, and what is asked of one that does not have it."""
+    try:
+        system = models.system_of(options.model)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from error
+    for name, its in OF_ONE.items():
+        if system != its and getattr(options, name) != getattr(StreamOptions, name):
+            word = name.replace("_", "-")
+            raise ConfigError(f"--{word} is for {its}: {options.model} has nothing of the kind")
+    if options.engine not in ("auto", "torch"):
+        if system in models.OPTIMISED:
+            raise ConfigError(f"{options.model} paints by optimisation: it needs --engine torch")
+        if options.show_matches:
+            raise ConfigError("--show-matches needs --engine torch: no other knows what matches")
 
 
 def check_film(options: StreamOptions, info: StreamInfo) -> None:
@@ -206,8 +221,7 @@ def check_film(options: StreamOptions, info: StreamInfo) -> None:
         if info.frames is not None and place >= info.frames:
             end = f"{info.frames} frames"
             end += f", {float(info.frames / info.rate):.2f} s" if info.rate else ""
-            name = f"at {cue:g} s" if isinstance(cue, float) else str(cue)
-            raise ConfigError(f"key frame {name} lies beyond the end: there are {end}")
+            raise ConfigError(f"{named(cue)} lies beyond the end: there are {end}")
 
 
 def check_name(text: str) -> None:

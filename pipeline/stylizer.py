@@ -104,17 +104,14 @@ class Stylizer(Stage):
             self._codes = [self._encode(style) for style in look.styles]
             beyond = range(len(look.paths), len(look.styles))
             self._named = [*look.paths, *map(str, beyond)]
-            if look.show_matches and not getattr(self._engine, "shows_matches", False):
-                raise ValueError("--show-matches is for dynast in torch: here are none to show")
         except (ValueError, OSError, RuntimeError, MemoryError, SafetensorError) as error:
             raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
         masks = [Mask(path) for path in look.masks]
         self._layers = Layers.planned(look.timeline, masks, len(self._codes))
         self._mixes: dict[Shares, Any] = {}
-        w, h = self._pool.size
-        self._notices = [self._engine.why] if self._engine.why else []
-        self._notices += [text for mask in masks for text in mask.notices(w, h)]
-        return Work(notices=list(self._notices))
+        self._masks = masks
+        self._notices = [text for mask in masks for text in mask.shape_notices(*self._pool.size)]
+        return Work(notices=self._said())
 
     def close(self) -> None:
         """Let go of the pool. Only who shares this process needs it: others just end."""
@@ -123,12 +120,10 @@ class Stylizer(Stage):
             self._pool.close()
 
     def _encode(self, style: Frames | Arrays) -> Any:
-        """The code of a style. ValueError: details are asked for of a model that has none."""
+        """The code of a style."""
         code = self._engine.encode_style(style)
         if self._look.detail is None:
             return code
-        if DETAIL not in (code or {}):
-            raise ValueError("--detail is for neat: this model has none to keep")
         return code | {DETAIL: 0 * code[DETAIL] + self._look.detail}
 
     def adjust(self, change: Change) -> Work:
@@ -234,9 +229,14 @@ class Stylizer(Stage):
                 seconds.append((time.perf_counter() - began) / len(group))
                 look = self._looks(ticket.time_s)
                 moved[place] = replace(moved[place], paint_s=seconds[-1], look=look)
-        if self._engine.why not in ["", *self._notices]:
-            self._notices.append(self._engine.why)
-        return Work(moved, seconds, notices=list(self._notices))
+        return Work(moved, seconds, notices=self._said())
+
+    def _said(self) -> list[str]:
+        """All that the user should know by now."""
+        for text in (self._engine.why, *(text for mask in self._masks for text in mask.notices())):
+            if text not in ["", *self._notices]:
+                self._notices.append(text)
+        return list(self._notices)
 
     def stylize_sent(self, tickets: Sequence[Ticket], slots: Sequence[int], frames: Frames) -> Work:
         """As `stylize`, on a node that cannot reach the pool: frames (N,H,W,3) come along, and

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import models
 from models.dynast import SHARPNESS, Block, Links, attend, children, shifted
-from pipeline.errors import ConfigError, EngineError
+from pipeline.errors import ConfigError
 from pipeline.request import StreamOptions
 
 
@@ -161,7 +161,7 @@ def test_show_matches_draws_what_every_layer_has_found(seeing: Path, photo: Path
 
 def test_where_there_are_no_matches_to_show_is_said(photo: Path) -> None:
     options = StreamOptions(style=[str(photo)], device="cpu", show_matches=True)
-    with pytest.raises(EngineError, match="--show-matches is for dynast"):
+    with pytest.raises(ConfigError, match="--show-matches is for dynast"):
         stylized(photo, options)
     for more in ({"mask": ["mask.png"]}, {"stabilize": True}):
         with pytest.raises(ConfigError, match="leave --mask and --stabilize"):

@@ -126,6 +126,24 @@ def test_a_film_is_painted_by_its_key_frames(paint: Run, tmp_path: Path) -> None
         assert sum(1 for _ in container.decode(video=0)) == 5
 
 
+def test_keys_beyond_an_end_that_nobody_knew_get_a_word(paint: Run, tmp_path: Path) -> None:
+    """A bare stream does not say how long it is."""
+    with av.open(str(tmp_path / "in.h264"), "w", format="h264") as bare:
+        stream = bare.add_stream("libx264", rate=25, width=128, height=96, pix_fmt="yuv420p")
+        for _ in range(3):
+            bare.mux(stream.encode(av.VideoFrame.from_ndarray(texture(0)[:96, :128].copy())))
+        bare.mux(stream.encode(None))
+    done = paint(
+        tmp_path / "in.h264", "--style", WAVE, "--model", "nnst", "--size", "32",
+        "--keyframes", "0,2,9,7s", "-o", "null:",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if "lies beyond the end" in line]
+    assert len(said) == 2
+    assert "key frame 9 lies beyond the end: the last frame is 2, at 0.0" in said[0]
+    assert "key frame at 7 s" in said[1]
+
+
 def test_regions_are_painted_from_regions(paint: Run, tmp_path: Path) -> None:
     """Left and right of the style are red and blue; where the mask says right it must be blue."""
     style = np.zeros((64, 64, 3), np.uint8)
@@ -133,8 +151,8 @@ def test_regions_are_painted_from_regions(paint: Run, tmp_path: Path) -> None:
     mask = np.zeros((64, 64, 3), np.uint8)
     mask[:, 32:] = 255
     Image.fromarray(style).save(tmp_path / "style.png")
-    Image.fromarray(mask).save(tmp_path / "style_mask.png")
-    Image.fromarray(255 - mask).save(tmp_path / "mask.png")
+    Image.fromarray(mask[:32]).save(tmp_path / "style_mask.png")
+    Image.fromarray((255 - mask)[:, 8:56]).save(tmp_path / "mask.png")
     Image.fromarray(texture(3)[:48, :48]).save(tmp_path / "photo.png")
     done = paint(
         tmp_path / "photo.png", "--model", "nnst", "--style", tmp_path / "style.png",
@@ -142,6 +160,8 @@ def test_regions_are_painted_from_regions(paint: Run, tmp_path: Path) -> None:
         "-o", tmp_path / "out.png",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "the style mask is 64x32: stretched to 64x64" in done.stderr
+    assert "mask.png is 48x64: stretched to 48x48" in done.stderr
     painted = np.asarray(Image.open(tmp_path / "out.png")).astype(int)
     blueness = painted[..., 2] - painted[..., 0]
     assert blueness[:, :20].mean() > 20 + blueness[:, 28:].mean()

@@ -370,7 +370,10 @@ def test_regions_have_looks_of_their_own(page: Served) -> None:
     assert np.array_equal(cv2.imread(over.mask), mask)
     assert page.get(f"/regions/{name}")[1][:2] == b"\xff\xd8"
     assert page.ask("PUT", f"/api/regions/{name}", body[:40])[0] == 400
-    assert page.ask("PUT", f"/api/regions/{name}", body)[0] == 200
+    cut_out = cv2.imencode(".png", np.dstack([np.full_like(mask, 255), mask[..., :1]]))[1]
+    assert page.ask("PUT", f"/api/regions/{name}", cut_out.tobytes())[0] == 200
+    wait(lambda: (page.asked[-1].regions or asked.regions)[1].mask != over.mask)
+    assert np.array_equal(cv2.imread(page.asked[-1].regions[1].mask), mask)
     assert page.ask("PUT", "/api/regions/0", body)[0] == 400
     assert page.ask("POST", "/api/regions", picture("PNG"))[0] == 200
     for region in page.state()["regions"][1:]:

@@ -107,6 +107,16 @@ def test_a_mask_may_be_a_video(paint: Run, plain: dict, tmp_path: Path) -> None:
         assert np.array_equal(frame, plain["ink" if i > 1 else "wave"][i]), i
 
 
+def test_transparent_parts_of_a_mask_lie_outside(paint: Run, plain: dict, tmp_path: Path) -> None:
+    mask = np.full((48, 64, 4), 255, np.uint8)
+    mask[:, :32, 3] = 0
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    words = ("--style", WAVE, "--style", INK, "--mask", tmp_path / "mask.png")
+    for i, frame in enumerate(painted(paint, tmp_path / "out", *words)):
+        assert np.array_equal(frame[:, :32], plain["wave"][i][:, :32])
+        assert np.array_equal(frame[:, 32:], plain["ink"][i][:, 32:])
+
+
 def test_masks_that_need_a_word_get_it(paint: Run, tmp_path: Path) -> None:
     words: list[object] = ["--style", WAVE]
     for colour, size in (("black", (100, 50)), ("white", (64, 48))):
@@ -119,6 +129,25 @@ def test_masks_that_need_a_word_get_it(paint: Run, tmp_path: Path) -> None:
     assert "100x50: stretched to 64x48" in done.stderr
 
 
+def test_videos_without_a_region_get_a_word_at_their_end(paint: Run, tmp_path: Path) -> None:
+    words: list[object] = ["--style", WAVE]
+    for name, last in (("black", 0), ("late", 255)):
+        frames = tmp_path / name
+        frames.mkdir()
+        for i in range(3):
+            cv2.imwrite(str(frames / f"{i}.png"), np.full((48, 64), last * (i > 1), np.uint8))
+        moving = tmp_path / f"{name}.mkv"
+        made = paint(
+            frames, "--model", "identity", "--codec", "ffv1", "--fps", "10", "-o", moving
+        )  # fmt: skip
+        assert made.returncode == 0, made.stderr
+        words += ["--style", INK, "--mask", moving]
+    done = paint(CLIP, *words, "-o", "null:")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("black.mkv is black everywhere: its style is not seen") == 1
+    assert done.stderr.count("everywhere") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -129,6 +158,26 @@ def test_masks_that_need_a_word_get_it(paint: Run, tmp_path: Path) -> None:
         (["--style", f"{WAVE}@1..4", f"{INK}@3"], "cross-fades overlap"),
         (["--style", f"{WAVE}@4..1"], "ends after it begins"),
         (["--style", f"{WAVE}@soon"], "a time is seconds"),
+        (["--style", WAVE, "--detail", "0"], "--detail is for neat: compact has"),
+        (
+            [
+                "--style",
+                WAVE,
+                "--model",
+                ROOT / "models/weights/neat.safetensors",
+                "--show-matches",
+            ],
+            "--show-matches is for dynast",
+        ),
+        (
+            ["--style", WAVE, "--model", "dynast", "--show-matches", "--engine", "onnx"],
+            "--show-matches needs --engine torch",
+        ),
+        (
+            ["--style", WAVE, "--model", "gone.safetensors"],
+            "no model 'gone.safetensors': there is no such file",
+        ),
+        (["--style", WAVE, "--model", WAVE], "is not a weights file"),
     ],
 )
 def test_mistakes_get_one_line(paint: Run, words: list[object], message: str) -> None:

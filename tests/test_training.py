@@ -140,6 +140,18 @@ def test_a_killed_run_ends_with_the_weights_of_a_calm_one(material: Path, tmp_pa
     assert {"checkpoint", "weights", "sheet_000004", "sheet_000006", "events"} <= names
 
 
+def test_broken_weights_replace_no_good_ones(material: Path, tmp_path: Path, train: Train) -> None:
+    """Also where the next line of the log, which would tell of them, is far away."""
+    code, said = train(*compact(material, tmp_path, 2))
+    assert code == 0, said
+    names = ("checkpoint.pt", "weights.safetensors")
+    good = [(tmp_path / name).read_bytes() for name in names]
+    code, said = train(*compact(material, tmp_path, 8, "--rate", 1e30, "--warmup", 1))
+    assert code == 1
+    assert "step 4: weights are not finite; the last checkpoint may be better" in said
+    assert [(tmp_path / name).read_bytes() for name in names] == good
+
+
 @pytest.mark.parametrize(
     ("config", "more", "expected"),
     [

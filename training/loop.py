@@ -141,19 +141,26 @@ class Loop:
         means = {name: torch.stack(values).mean().item() for name, values in recent.items()}
         for name, value in means.items():
             if not math.isfinite(value):
-                raise StreamError(
-                    f"step {self.step}: {name} is {value}; the last checkpoint may be better, "
-                    "and a lower --rate"
-                )
+                raise self._broken(f"{name} is {value}")
         if log is not None:
             for name, value in means.items():
                 log.add_scalar(name, value, self.step)
             shown = " ".join(f"{n} {v:.3g}" for n, v in means.items())
             print(f"step {self.step}/{self.options.steps} {pace_s:.2f} s/step {shown}", flush=True)
 
+    def _broken(self, what: str) -> StreamError:
+        return StreamError(
+            f"step {self.step}: {what}; the last checkpoint may be better, and a lower --rate"
+        )
+
     # -- state ---------------------------------------------------------------------------------
 
     def _save(self) -> None:
+        """StreamError where the weights are broken, which the log may not have told yet: what was
+        saved before stays."""
+        learnt = [*self.model.state_dict().values(), *self.beside.values()]
+        if not all(tensor.isfinite().all() for tensor in learnt):
+            raise self._broken("weights are not finite")
         state = {
             "step": self.step,
             "model": self.model.state_dict(),

@@ -179,13 +179,13 @@ class Api:
 
     async def add_region(self, request: web.Request) -> web.Response:
         """A mask, for a region of its own."""
-        name = self._page.set_region(None, await self._picture(request))
+        name = self._page.set_region(None, await self._picture(request, "black"))
         return web.json_response({"name": name})
 
     async def move_region(self, request: web.Request) -> web.Response:
         """Another mask for a region."""
         name = self._page.region(request.match_info["name"]).name
-        self._page.set_region(name, await self._picture(request))
+        self._page.set_region(name, await self._picture(request, "black"))
         return web.json_response({"name": name})
 
     async def remove_region(self, request: web.Request) -> web.Response:
@@ -217,10 +217,10 @@ class Api:
             raise web.HTTPRequestEntityTooLarge(MOST_WORDS, len(data))
         return data
 
-    async def _picture(self, request: web.Request) -> Any:
+    async def _picture(self, request: web.Request, beneath: str = "white") -> Any:
         data = await request.read()
         async with self._decoding:  # one at a time: a picture may need 160 MB
-            return await asyncio.to_thread(checked, data)
+            return await asyncio.to_thread(checked, data, beneath)
 
 
 def wants_input(request: web.Request) -> bool:

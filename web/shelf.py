@@ -100,8 +100,9 @@ class Shelf:
         return self.looks[name]
 
 
-def checked(data: bytes) -> Pixels:
-    """A picture that came from outside -> RGB. ValueError: none of FORMATS, or too large."""
+def checked(data: bytes, beneath: str) -> Pixels:
+    """A picture that came from outside -> RGB, its transparent parts of the colour `beneath`.
+    ValueError: none of FORMATS, or too large."""
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as picture:
             width, height = picture.size
@@ -111,7 +112,7 @@ def checked(data: bytes) -> Pixels:
         raise ValueError(f"this is not a picture that can be read ({', '.join(FORMATS)})") from None
     if width * height > MOST_PX:
         raise ValueError(f"the picture has more than {MOST_PX // 1_000_000} million pixels")
-    return pictures.decode(data)[0]
+    return pictures.decode(data, beneath)[0]
 
 
 def thumbnail(pixels: Pixels) -> bytes:
