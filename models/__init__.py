@@ -131,8 +131,9 @@ def from_parts(path: Path, lacking: Collection[str]) -> dict[str, Any]:
 
 def parts(path: Path) -> dict[str, str]:
     """The parts that ship which a weights file leaves out: {its place in the model: name}."""
+    said = metadata(path).get("parts", "{}")
     try:
-        named = json.loads(metadata(path).get("parts", "{}"))
+        named = json.loads(said)
         ships = {part.stem for part in (FOLDER / "weights" / "parts").glob("*.safetensors")}
         if set(named.values()) <= ships:
             return dict(named)

@@ -1,6 +1,7 @@
 """The kinds of devices that decode: which of them FFmpeg knows, whether one is there, and by which
-a source decodes just now."""
+a source decodes just now. And in plain words why a device does not decode or encode."""
 
+import re
 from dataclasses import dataclass
 
 from av.codec.codec import Codec
@@ -30,6 +31,16 @@ def lacks(kind: str) -> str:
         except NotImplementedError:
             return "FFmpeg's own decoders do not know it"
     return ""
+
+
+def meaning(log: list[str], error: str, meanings: dict[str, str]) -> str:
+    """What a codec's lines of log and its error come to, with the line that says it. `meanings`: by
+    regular expressions, in the order in which they are looked for."""
+    for pattern, words in meanings.items():
+        for line in log:
+            if re.search(pattern, line, re.IGNORECASE):
+                return f"{words} ({line.strip().rstrip('.')})"
+    return log[-1].strip() if log else error
 
 
 @dataclass(slots=True)

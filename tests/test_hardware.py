@@ -8,11 +8,12 @@ import av
 import pytest
 from conftest import Run
 
+from pipeline import hardware
 from pipeline.errors import SinkError
 from pipeline.frame import StreamInfo
 from pipeline.sinks import SinkOptions, prepare
 from pipeline.sinks._codecs import CODINGS, HARDWARE, settled
-from pipeline.sinks._proof import MEANINGS, refusal, told
+from pipeline.sinks._proof import MEANINGS, refusal
 from tests import media
 
 KINDS = "nvenc", "qsv", "amf", "videotoolbox"
@@ -101,4 +102,4 @@ def test_an_encoder_that_is_named_and_fails_is_refused_in_words(
     ],
 )
 def test_what_ffmpeg_says_is_told_in_words(log: list[str], meaning: str) -> None:
-    assert meaning in told(log, "Invalid argument")
+    assert meaning in hardware.meaning(log, "Invalid argument", MEANINGS)

@@ -86,6 +86,8 @@ def test_what_is_no_weights_file_is_not_shipped(
 ) -> None:
     path = tmp_path / "none.safetensors"
     path.write_text("none")
+    with pytest.raises(ValueError, match="is not a weights file"):
+        models.fingerprint(path)
     assert main([str(path), str(tmp_path / "out.safetensors")]) == 2
     assert capsys.readouterr().err.startswith(f"error: {path}: ")
     assert main([str(tmp_path / "missing"), str(tmp_path / "out.safetensors")]) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from pipeline import color
 from pipeline.frame import ColorTags, Pixels
+from pipeline.hardware import meaning
 
 if TYPE_CHECKING:
     from pipeline.sinks._codecs import Coding
@@ -46,7 +46,8 @@ def refusal(coding: Coding, width: int, height: int, quality: int | None = None)
     except UnknownCodecError:
         return "this FFmpeg has none"
     except (FFmpegError, ValueError) as error:
-        return told([text for _, _, text in log], str(getattr(error, "strerror", None) or error))
+        lines = [text for _, _, text in log]
+        return meaning(lines, str(getattr(error, "strerror", None) or error), MEANINGS)
     finally:
         av.logging.set_level(before[0])
         av.logging.set_skip_repeated(before[1])
@@ -68,12 +69,3 @@ def _written(coding: Coding, width: int, height: int, quality: int | None) -> in
         picture.pts, picture.time_base = index, encoder.time_base
         packets += encoder.encode(picture)
     return len(packets + encoder.encode(None))
-
-
-def told(log: list[str], error: str, meanings: dict[str, str] = MEANINGS) -> str:
-    """What a codec's lines of log and its error come to, with the line that says it."""
-    for pattern, meaning in meanings.items():
-        for line in log:
-            if re.search(pattern, line, re.IGNORECASE):
-                return f"{meaning} ({line.strip().rstrip('.')})"
-    return log[-1].strip() if log else error

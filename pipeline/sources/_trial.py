@@ -18,9 +18,8 @@ from pipeline.color import tags_of, to_rgb
 from pipeline.confined import confined
 from pipeline.errors import StreamError
 from pipeline.frame import Sample
-from pipeline.hardware import known
+from pipeline.hardware import known, meaning
 from pipeline.limits import MAX_PIXELS
-from pipeline.sinks._proof import told
 
 MOST_APART = 1
 """Levels of 255: some codecs leave the last digit of their arithmetic open."""
@@ -77,7 +76,7 @@ def refusal(sample: Sample, kind: str) -> str:
             return difference(given, decoded(sample))
     except (FFmpegError, ValueError) as error:
         lines = [text for _, _, text in log]
-        return told(lines, str(getattr(error, "strerror", None) or error), MEANINGS)
+        return meaning(lines, str(getattr(error, "strerror", None) or error), MEANINGS)
 
 
 def decoded(sample: Sample, kind: str | None = None) -> list[VideoFrame] | None:
