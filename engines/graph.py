@@ -94,15 +94,11 @@ def write_style(model: nn.Module, path: Path) -> None:
 
 def write_frame(model: nn.Module, path: Path) -> None:
     """Trace the frame side and write its graph."""
-    trace(FrameSide(model), path, [bytes_of(3)], *about(model, ["frames"]), ["painted"])
-
-
-def about(model: nn.Module, frames: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """What goes into a frame side beside the frames, and the names of all inputs."""
     code = example(model)
     # Two tensors: one tensor in two places would be traced as one input.
     beside = {"strength": torch.tensor(1.0), "keep_color": torch.tensor(0.0), "code": code}
-    return beside, [*frames, "strength", "keep_color", *code]
+    names = ["frames", "strength", "keep_color", *code]
+    trace(FrameSide(model), path, [bytes_of(3)], beside, names, ["painted"])
 
 
 def bytes_of(channels: int, part: int = 1) -> Tensor:
@@ -121,15 +117,16 @@ def trace(
     inputs: list[str],
     outputs: list[str],
 ) -> None:
-    """Write a module as an ONNX file. Its first inputs are `pictures`, bytes (1,H,W,C) of any size;
-    those `beside` them are of fixed shape."""
+    """Write a module as an ONNX file. Its first inputs are `pictures` of any size, bytes (1,H,W,C)
+    or float (1,C,H,W); those `beside` them are of fixed shape."""
     high, wide = (torch.export.Dim(n, min=LEAST, max=MOST) for n in ("high", "wide"))
     shapes: dict[str, Any] = {
         n: dict.fromkeys(v) if isinstance(v, dict) else None for n, v in beside.items()
     }
     for name, picture in zip(inputs, pictures, strict=False):
-        step = MULTIPLE * picture.shape[1] // SIDE
-        shapes[name] = {1: step * high, 2: step * wide}
+        rows = 2 if picture.is_floating_point() else 1
+        step = MULTIPLE * picture.shape[rows] // SIDE
+        shapes[name] = {rows: step * high, rows + 1: step * wide}
     # It warns of torchvision, which is not wanted, and of its own deprecations.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():

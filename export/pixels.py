@@ -5,18 +5,23 @@ and Cr beside each other, each pair for four pixels; uint8, limited range, here 
 BT.709 (ITU-R BT.709-6, section 3), which HD video has.
 """
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.compose
+import onnx.utils
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from engines import Frames
-from engines.graph import FrameSide, about, bytes_of, rounded, scaled, trace, write_frame
+from engines.graph import FrameSide, bytes_of, rounded, scaled, trace
+from engines.precision import cast_bytes_first
 from models.styles import Code
 
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -77,11 +82,42 @@ def planes(frames: Frames) -> Arrays:
     return {"y": y.numpy(), "uv": uv.numpy()}
 
 
-def write_nv12(model: nn.Module, path: Path) -> None:
-    """Trace the frame side between planes and write its graph."""
-    beside, names = about(model, ["y", "uv"])
-    examples = [bytes_of(1), bytes_of(2, part=2)]
-    trace(Nv12Side(model), path, examples, beside, names, ["painted_y", "painted_uv"])
+class Unpacking(nn.Module):
+    """The bytes of both planes -> what bytes of RGB are cast to: float NHWC, 0 to 255."""
+
+    def forward(self, y: Tensor, uv: Tensor) -> Tensor:
+        return unpacked(y, uv).permute(0, 2, 3, 1) * 255
+
+
+class Packing(nn.Module):
+    """What bytes of RGB are rounded from: float NCHW, 0 to 255 -> the bytes of both planes."""
+
+    def forward(self, levels: Tensor) -> tuple[Tensor, Tensor]:
+        luma, chroma = packed(levels / 255)
+        return rounded(luma), rounded(chroma)
+
+
+def write_nv12(frame: Path, path: Path) -> None:
+    """The graph of a frame side with planes in the place of its bytes. Its inside stays as it is:
+    to trace a model once more would take a minute."""
+    whole = onnx.load(frame)
+    cast_bytes_first(whole)
+    (taken,) = whole.graph.node[0].output
+    given = next(n.input[0] for n in reversed(whole.graph.node) if n.op_type == "Round")
+    beside = [value.name for value in whole.graph.input][1:]
+    inside = onnx.utils.Extractor(whole).extract_model([taken, *beside], [given])
+    before, after = path.with_name("before.onnx"), path.with_name("after.onnx")
+    trace(Unpacking(), before, [bytes_of(1), bytes_of(2, part=2)], {}, ["y", "uv"], ["rgb"])
+    levels = bytes_of(3).permute(0, 3, 1, 2).float()
+    trace(Packing(), after, [levels], {}, ["levels"], ["painted_y", "painted_uv"])
+    first, last = (
+        onnx.compose.add_prefix(
+            onnx.load(p), f"{p.stem}.", rename_inputs=False, rename_outputs=False
+        )
+        for p in (before, after)
+    )
+    joined = onnx.compose.merge_models(first, inside, [("rgb", taken)])
+    onnx.save(onnx.compose.merge_models(joined, last, [(given, "levels")]), path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +127,8 @@ class Form:
     side: Callable[[nn.Module], nn.Module]
     picture: Callable[..., Tensor]
     """Frames as they go in or come out, as tensors -> RGB NCHW in [0, 1]."""
-    write: Callable[[nn.Module, Path], None]
+    write: Callable[[Path, Path], object]
+    """Makes of a frame side between bytes of RGB one of this form, as another file."""
     inputs: Callable[[Frames], Arrays]
     outputs: tuple[str, ...]
     about: dict[str, str]
@@ -107,7 +144,7 @@ FORMS = {
     "rgb": Form(
         FrameSide,
         scaled,
-        write_frame,
+        shutil.copy,
         lambda frames: {"frames": frames},
         ("painted",),
         {"frames": "uint8 RGB (1,H,W,3)", "painted": "uint8 RGB (1,H,W,3)"},

@@ -89,12 +89,10 @@ def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions
     form = PIXELS[options.pixels]
     see = sight(options.vgg)
     with tempfile.TemporaryDirectory() as made:
-        frame, style, planes = (Path(made) / f"{n}.onnx" for n in ("frame", "style", "planes"))
+        frame, style, source = (Path(made) / f"{n}.onnx" for n in ("frame", "style", "source"))
         for path in (frame, style):
             shutil.copy(graph(name, path.stem), path)
-        if options.pixels != "rgb":
-            form.write(model, planes)
-        source = frame if options.pixels == "rgb" else planes
+        form.write(frame, source)
         bears = {} if options.precision == "fp32" else bearing(frame, style, options)
         probes: dict[Size, Path] = {}
         if options.precision == "fp32":
