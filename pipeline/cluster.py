@@ -18,6 +18,8 @@ os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
 # processes that kept two cores busy, 720p at 30 frames a second, untouched: of 360 frames 53 came
 # out and p99 of the latency was 868 ms; with 0 it is 352 frames and 50 ms.
 os.environ.setdefault("RAY_worker_niceness", "0")
+# Unasked as many as Ray has CPUs to give out: ours has one, and stages started one after the other.
+os.environ.setdefault("RAY_worker_maximum_startup_concurrency", str(os.cpu_count() or 1))
 # OpenMP threads that spin long while they wait starve the other stages and each other. Measured on
 # two cores, frames a second of the whole stream: default 0.6, no spinning 6.5, a short spin 7.6.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -54,6 +56,8 @@ UNUSED = ("start_monitor", "start_log_monitor", "start_api_server")
 """Of a Ray node: processes for clusters that grow by themselves, for logs on a driver's screen and
 for a dashboard. Ray starts them whatever it is told and waits for the last one: half of its start.
 A Ray without these names just starts slower."""
+DASHBOARD = "get_dashboard_dependency_error"
+"""Of Ray's utils: imports a web server to find out whether it could show one."""
 
 
 def start_ray(
@@ -73,6 +77,9 @@ def start_ray(
     for name in UNUSED:
         if hasattr(node, name):
             setattr(node, name, lambda *_, **__: None)
+    tools: Any = getattr(ray._private, "utils", None)
+    if hasattr(tools, DASHBOARD):
+        setattr(tools, DASHBOARD, lambda: ImportError("a dashboard is not wanted"))
     for left in reversed(range(ATTEMPTS)):
         try:
             # Unasked it joins a cluster that happens to run on this machine.
