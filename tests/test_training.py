@@ -36,6 +36,7 @@ from training.loss_network import CONVS, load_loss_network
 from training.losses import covariance_loss, grid_loss, nearest_loss, pyramid_loss, statistics_loss
 from training.options import SHALLOW_TO_DEEP, DistilOptions, RunOptions, TrainingOptions
 from training.precision import dtype
+from training.sheet import write_sheet
 from training.similarity import similarity_loss
 from training.targets import a2k_target, adaattn_target, joined, patches
 from training.weights import begin
@@ -138,6 +139,22 @@ def test_a_killed_run_ends_with_the_weights_of_a_calm_one(material: Path, tmp_pa
     assert all(torch.equal(a[name], b[name]) for name in a)
     names = {p.name.split(".")[0] for p in killed.iterdir()}
     assert {"checkpoint", "weights", "sheet_000004", "sheet_000006", "events"} <= names
+
+
+def test_a_sheet_shows_nothing_twice(tmp_path: Path) -> None:
+    class Copy(torch.nn.Linear):
+        def encode_style(self, picture: torch.Tensor) -> torch.Tensor:
+            return picture
+
+        def forward(self, photo: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
+            return (photo + code) / 2
+
+    dark, light, style = (np.full((40, 60, 3), n, np.uint8) for n in (20, 60, 100))
+    write_sheet(Copy(1, 1), Pictures([dark, light]), Pictures([style]), tmp_path, 3)
+    sheet = np.asarray(Image.open(tmp_path / "sheet_000003.png"))
+    assert sheet.shape == (3 * 192, 2 * 192, 3)
+    assert sheet[96, 96 + 192, 0] == 100
+    assert {tuple(sheet[y, 96::192, 0]) for y in (288, 480)} == {(20, 60), (60, 80)}
 
 
 def test_broken_weights_replace_no_good_ones(material: Path, tmp_path: Path, train: Train) -> None:

@@ -25,11 +25,14 @@ def square(picture: np.ndarray) -> Tensor:
 def write_sheet(
     model: nn.Module, content: Pictures, style: Pictures, folder: Path, step: int
 ) -> None:
-    """A grid of 4 photographs x 6 styles as `sheet_<step>.png` in `folder`."""
+    """A grid of 4 photographs x 6 styles, or of fewer where one would be there twice, as
+    `sheet_<step>.png` in `folder`."""
     device = next(model.parameters()).device
     rng = np.random.default_rng(0)
-    rows = [square(content.pictures[i]) for i in rng.integers(len(content), size=4)]
-    columns = [square(style.pictures[i]) for i in rng.integers(len(style), size=6)]
+    rows, columns = (
+        [square(these.pictures[i]) for i in dict.fromkeys(rng.integers(len(these), size=count))]
+        for these, count in ((content, 4), (style, 6))
+    )
     codes = [model.encode_style(c.to(device)) for c in columns]
     lines = [torch.cat([torch.ones_like(rows[0]), *columns], 3)]
     for photo in rows:
