@@ -10,8 +10,9 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from engines.graph import FrameSide
 from models.styles import Code
@@ -58,14 +59,13 @@ def in_torch(
 
 
 class Convolutions(TorchFunctionMode):
-    """Watches a model's convolutions, those with a part of a module's weight too."""
+    """Watches a model's convolutions, those too whose weights are made of a module's weight."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self._names = {
-            weight.untyped_storage().data_ptr(): name.removesuffix(".weight")
-            for name, weight in model.named_parameters()
-        }
+        tensors = (*model.named_parameters(), *model.named_buffers())
+        self._names = {place(tensor): name.removesuffix(".weight") for name, tensor in tensors}
+        self._made: list[Tensor] = []
         self.seen: list[tuple[str, NDArray[np.float32]]] = []
 
     def __torch_function__(
@@ -74,9 +74,19 @@ class Convolutions(TorchFunctionMode):
         """Called in place of every function of torch."""
         output = function(*arguments, **(words or {}))
         if function is torch.conv2d:
-            name = self._names[arguments[1].untyped_storage().data_ptr()]
-            self.seen.append((name, output.numpy().copy()))
+            self.seen.append((self._names[place(arguments[1])], output.numpy().copy()))
+        elif isinstance(output, Tensor):
+            given = [x for x in tree_leaves(arguments) if isinstance(x, Tensor)]
+            names = {self._names.get(place(x)) for x in given}
+            if len(names) == 1 and (name := names.pop()):
+                self._names[place(output)] = name
+                self._made.append(output)  # its place stays its own
         return output
+
+
+def place(tensor: Tensor) -> int:
+    """Where it lies in memory: the same for any part of it."""
+    return tensor.untyped_storage().data_ptr()
 
 
 def in_graph(
