@@ -19,7 +19,7 @@ from av.stream import Stream
 from pipeline.errors import SourceError
 from pipeline.frame import StreamInfo
 from pipeline.limits import hears
-from pipeline.opening import open_media
+from pipeline.opening import open_media, video_of
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
@@ -75,12 +75,22 @@ class _Track:
             yield from self.target.encode(None)
 
 
+def _name(target: Stream, source: Stream) -> None:
+    """Gives a stream the language and the title of another."""
+    named = {k: v for k, v in source.metadata.items() if k in ("language", "title")}
+    target.metadata.update(named)
+
+
 class Sound:
     """Reads the source's other streams alongside the video; holds one packet at a time."""
 
-    def __init__(self, out: OutputContainer, info: StreamInfo, notices: list[str]) -> None:
+    def __init__(
+        self, out: OutputContainer, info: StreamInfo, notices: list[str], heard: bool = True
+    ) -> None:
         self._out = out
+        self._heard = heard  # else chapters and metadata alone are copied
         self._notices = notices
+        self._info = info
         self._start_s = info.media_start_s
         self._end_s = info.media_end_s
         self._tracks: dict[int, _Track] = {}
@@ -97,9 +107,9 @@ class Sound:
         except SourceError as error:
             self._note(f"no sound: {error}")
             return
-        kinds = (*self._media.streams.audio, *self._media.streams.subtitles)
-        for stream in kinds:
-            self._add(stream)
+        if self._heard:
+            for stream in (*self._media.streams.audio, *self._media.streams.subtitles):
+                self._add(stream)
         self._copy_facts(self._media)
         if self._tracks:
             self._seek(self._media)
@@ -134,9 +144,7 @@ class Sound:
         except _DAMAGE:
             self._note(f"{kind} ({name}) cannot be written to this kind of file; left out")
             return
-        target.metadata.update(
-            {k: v for k, v in stream.metadata.items() if k in ("language", "title")}
-        )
+        _name(target, stream)
         target.disposition = stream.disposition
         self._tracks[stream.index] = _Track(stream, target, not fits, self._start_s)
 
@@ -159,6 +167,7 @@ class Sound:
     def _copy_facts(self, media: InputContainer) -> None:
         kept = {k: v for k, v in media.metadata.items() if k.lower() not in _TECHNICAL}
         self._out.metadata.update(kept)
+        _name(self._out.streams.video[0], video_of(media, str(self._info.media)))
         chapters = []
         for chapter in media.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
