@@ -27,6 +27,8 @@ _FALLBACK = {"mp4": "aac", "mov": "aac", "webm": "libopus", "avi": "libmp3lame"}
 _MP4_PLAYABLE = {"aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "alac", "opus"}
 """What players take in MP4, out of more that the format could hold."""
 _OPUS_HZ = 48_000
+_LONGEST_CUE_S = 10.0
+"""How far before a part of a film a subtitle is looked for that is still shown there."""
 _RETRIES = 20
 _DAMAGE = (FFmpegError, ValueError, IndexError)
 
@@ -34,15 +36,19 @@ _DAMAGE = (FFmpegError, ValueError, IndexError)
 class _Track:
     """One stream of the source on its way into the output."""
 
-    def __init__(self, source: Stream, target: Stream, recode: bool, start_s: float) -> None:
+    def __init__(
+        self, source: Stream, target: Stream, recode: bool, start_s: float, end_s: float | None
+    ) -> None:
         assert source.time_base is not None
         self.source = source
         self.target = target
         self.base = source.time_base
         self._recode = recode
         self._shift = round(Fraction(start_s) / self.base)
+        self._end = None if end_s is None else round(Fraction(end_s) / self.base)
         self._last_dts: int | None = None
         self.lost = 0
+        self.cues = source.type == "subtitle"
 
     def packets(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """What to write for `packet` of the source, its time counted from the video's time 0."""
@@ -50,6 +56,8 @@ class _Track:
             yield from self._recoded(packet)
             return
         assert packet.dts is not None
+        if self.cues:
+            self._cut(packet)
         dts = packet.dts - self._shift
         if self._last_dts is not None:
             dts = max(dts, self._last_dts + 1)
@@ -58,6 +66,20 @@ class _Track:
         packet.dts, packet.pts = dts, pts
         packet.stream = self.target
         yield packet
+
+    def _cut(self, packet: Packet[Any]) -> None:
+        """A cue that is shown already where the video begins is shown from there on, and none is
+        shown when the video is over."""
+        assert packet.dts is not None
+        begin = packet.dts if packet.pts is None else packet.pts
+        if not packet.duration:
+            return
+        end = begin + packet.duration
+        if self._end is not None:
+            end = min(end, self._end)
+        packet.pts = max(begin, self._shift)
+        packet.dts = max(packet.dts, self._shift)
+        packet.duration = max(end - packet.pts, 1)
 
     def _recoded(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         assert isinstance(self.target, AudioStream)
@@ -146,7 +168,7 @@ class Sound:
             return
         _name(target, stream)
         target.disposition = stream.disposition
-        self._tracks[stream.index] = _Track(stream, target, not fits, self._start_s)
+        self._tracks[stream.index] = _Track(stream, target, not fits, self._start_s, self._end_s)
 
     def _fits(self, stream: Stream) -> bool:
         codec = stream.codec_context.codec
@@ -167,7 +189,8 @@ class Sound:
     def _copy_facts(self, media: InputContainer) -> None:
         kept = {k: v for k, v in media.metadata.items() if k.lower() not in _TECHNICAL}
         self._out.metadata.update(kept)
-        _name(self._out.streams.video[0], video_of(media, str(self._info.media)))
+        if media.streams.video:
+            _name(self._out.streams.video[0], video_of(media, str(self._info.media)))
         chapters = []
         for chapter in media.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
@@ -183,8 +206,10 @@ class Sound:
     def _seek(self, media: InputContainer) -> None:
         if self._start_s * 1e6 <= (media.start_time or 0):
             return
+        cues = any(track.cues for track in self._tracks.values())
+        begin = int((self._start_s - cues * _LONGEST_CUE_S) * 1e6)
         try:
-            media.seek(int(self._start_s * 1e6))
+            media.seek(max(begin, media.start_time or 0))
         except _DAMAGE:
             self._notices.append("the sound could not be sought; it is read from the beginning")
 
@@ -208,11 +233,14 @@ class Sound:
         time_s = float(pts * packet.time_base)
         if self._end_s is not None and time_s >= self._end_s:
             return False
-        base = self._tracks[packet.stream_index].base
-        late = float((packet.duration or 0) * base)
+        if time_s >= self._start_s:
+            return True
+        track = self._tracks[packet.stream_index]
+        late = float((packet.duration or 0) * track.base)
         whole_past = time_s + late <= self._start_s
-        cut = time_s < self._start_s and self._trimmed
-        return not (cut or (whole_past and self._out.format.name in ("matroska", "webm")))
+        if self._trimmed:
+            return track.cues and not whole_past
+        return not (whole_past and self._out.format.name in ("matroska", "webm"))
 
     @property
     def _trimmed(self) -> bool:

@@ -6,14 +6,18 @@ from pathlib import Path
 import av
 import pytest
 from media import video
+from test_front import STYLES
 from test_sinks import copy
+
+from pipeline.sinks import SinkOptions, open_sink
+from pipeline.sources import SourceOptions, open_source
 
 MS = Fraction(1, 1000)
 
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    """Three seconds with sound, a title, chapters, and a video track with a name."""
+    """Three seconds with sound, subtitles, a title, chapters, and a video track with a name."""
     plain = video(tmp_path / "plain.mp4", 75, sound_at_s=0.0)
     path = tmp_path / "film.mkv"
     with av.open(str(plain)) as source, av.open(str(path), "w") as out:
@@ -22,10 +26,19 @@ def film(tmp_path: Path) -> Path:
         out.set_chapters([{**chapter, "id": 1, "start": 0, "end": 2000}])
         streams = [out.add_stream_from_template(s, opaque=True) for s in source.streams]
         streams[0].metadata.update({"language": "jpn", "title": "Main"})
+        cues = []
+        words = out.add_stream("subrip")
+        words.time_base, words.codec_context.subtitle_header = MS, STYLES
+        for n in range(2):  # from 0.5 s to 1.5 s, and from 1.6 s to 2.6 s
+            cue = av.Packet(f"cue {n}".encode())
+            cue.pts = cue.dts = 500 + 1100 * n
+            cue.duration, cue.time_base, cue.stream = 1000, MS, words
+            cues.append(cue)
         for packet in source.demux():
             if packet.size:
                 packet.stream = streams[packet.stream_index]
                 out.mux(packet)
+        out.mux(cues)
     return path
 
 
@@ -41,3 +54,22 @@ def test_names_and_chapters_stay_with_and_without_sound(
         assert [chapter["metadata"]["title"] for chapter in out.chapters()] == ["dawn"]
         named = out.streams.video[0].metadata
         assert (named["language"], named["title"]) == ("jpn", "Main")
+
+
+def test_a_subtitle_under_way_at_the_start_of_a_part_is_shown(film: Path, tmp_path: Path) -> None:
+    """And the last one goes with the picture."""
+    part = {"start_s": 1.0, "end_s": 2.0}
+    with (
+        open_source(str(film), SourceOptions(**part)) as source,
+        open_sink(str(tmp_path / "out.mkv"), source.info, SinkOptions()) as sink,
+    ):
+        for frame in source.frames():
+            sink.write(frame)
+        sink.finish()
+    with av.open(str(tmp_path / "out.mkv")) as out:
+        cues = [p for p in out.demux(subtitles=0) if p.size]
+        early = 21  # ms by which an encoder of AAC begins before 0, which an .mkv begins at
+        assert [(bytes(p), p.pts, p.duration) for p in cues] == [
+            (b"cue 0", 0, 500 + early),
+            (b"cue 1", 600 + early, 400 - early),
+        ]
