@@ -132,6 +132,7 @@ class Sound:
         if self._heard:
             for stream in (*self._media.streams.audio, *self._media.streams.subtitles):
                 self._add(stream)
+            self._add_fonts(self._media)
         self._copy_facts(self._media)
         if self._tracks:
             self._seek(self._media)
@@ -169,6 +170,14 @@ class Sound:
         _name(target, stream)
         target.disposition = stream.disposition
         self._tracks[stream.index] = _Track(stream, target, not fits, self._start_s, self._end_s)
+
+    def _add_fonts(self, media: InputContainer) -> None:
+        """Those that subtitles are set in, where there is a place for them."""
+        if self._out.format.name != "matroska" or not media.streams.subtitles:
+            return
+        for font in media.streams.attachments:
+            if font.name and font.mimetype and font.data:  # else the file could not be written
+                self._out.add_attachment(font.name, font.mimetype, font.data)
 
     def _fits(self, stream: Stream) -> bool:
         codec = stream.codec_context.codec

@@ -13,6 +13,7 @@ from pipeline.sinks import SinkOptions, open_sink
 from pipeline.sources import SourceOptions, open_source
 
 MS = Fraction(1, 1000)
+FONT = bytes(range(256))
 
 
 @pytest.fixture
@@ -27,6 +28,7 @@ def film(tmp_path: Path) -> Path:
         streams = [out.add_stream_from_template(s, opaque=True) for s in source.streams]
         streams[0].metadata.update({"language": "jpn", "title": "Main"})
         cues = []
+        out.add_attachment("a.ttf", "application/x-truetype-font", FONT)
         words = out.add_stream("subrip")
         words.time_base, words.codec_context.subtitle_header = MS, STYLES
         for n in range(2):  # from 0.5 s to 1.5 s, and from 1.6 s to 2.6 s
@@ -73,3 +75,14 @@ def test_a_subtitle_under_way_at_the_start_of_a_part_is_shown(film: Path, tmp_pa
             (b"cue 0", 0, 500 + early),
             (b"cue 1", 600 + early, 400 - early),
         ]
+
+
+def test_fonts_go_with_subtitles(film: Path, tmp_path: Path) -> None:
+    copy(str(film), tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as out:
+        (font,) = out.streams.attachments
+        assert (font.name, font.mimetype, font.data) == (
+            "a.ttf",
+            "application/x-truetype-font",
+            FONT,
+        )
