@@ -11,6 +11,7 @@ from typing import Any
 
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -37,13 +38,20 @@ class _Track:
     """One stream of the source on its way into the output."""
 
     def __init__(
-        self, source: Stream, target: Stream, recode: bool, start_s: float, end_s: float | None
+        self,
+        source: Stream,
+        target: Stream,
+        recode: bool,
+        bare: BitStreamFilterContext | None,
+        start_s: float,
+        end_s: float | None,
     ) -> None:
         assert source.time_base is not None
         self.source = source
         self.target = target
         self.base = source.time_base
         self._recode = recode
+        self._bare = bare
         self._shift = round(Fraction(start_s) / self.base)
         self._end = None if end_s is None else round(Fraction(end_s) / self.base)
         self._last_dts: int | None = None
@@ -55,6 +63,10 @@ class _Track:
         if self._recode:
             yield from self._recoded(packet)
             return
+        for bare in self._bare.filter(packet) if self._bare else [packet]:
+            yield self._moved(bare)
+
+    def _moved(self, packet: Packet[Any]) -> Packet[Any]:
         assert packet.dts is not None
         if self.cues:
             self._cut(packet)
@@ -65,7 +77,7 @@ class _Track:
         self._last_dts = dts
         packet.dts, packet.pts = dts, pts
         packet.stream = self.target
-        yield packet
+        return packet
 
     def _cut(self, packet: Packet[Any]) -> None:
         """A cue that is shown already where the video begins is shown from there on, and none is
@@ -169,7 +181,18 @@ class Sound:
             return
         _name(target, stream)
         target.disposition = stream.disposition
-        self._tracks[stream.index] = _Track(stream, target, not fits, self._start_s, self._end_s)
+        bare = self._bared(stream) if fits else None
+        self._tracks[stream.index] = _Track(
+            stream, target, not fits, bare, self._start_s, self._end_s
+        )
+
+    def _bared(self, stream: Stream) -> BitStreamFilterContext | None:
+        """What takes the headers away that packets of AAC have in broadcasts: FFmpeg, which else
+        does so itself, does not in fragments."""
+        headed = stream.codec_context.name == "aac" and not stream.codec_context.extradata
+        if not headed or self._out.format.name not in ("mp4", "mov"):
+            return None
+        return BitStreamFilterContext("aac_adtstoasc", stream)
 
     def _add_fonts(self, media: InputContainer) -> None:
         """Those that subtitles are set in, where there is a place for them."""

@@ -86,3 +86,18 @@ def test_fonts_go_with_subtitles(film: Path, tmp_path: Path) -> None:
             "application/x-truetype-font",
             FONT,
         )
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+def test_the_sound_of_broadcasts_goes_into_films(tmp_path: Path, suffix: str) -> None:
+    """Each of its packets has a header there, which an .mp4 has no place for."""
+    film = video(tmp_path / "film.ts", 75, sound_at_s=0.0)
+    out = tmp_path / f"out.{suffix}"
+    assert copy(str(film), out) == []
+    with av.open(str(film)) as first, av.open(str(out)) as second:
+        kept = [[p for p in media.demux(audio=0) if p.size] for media in (first, second)]
+        heard = [bytes(p)[7:] for p in kept[0]]  # the header has 7 bytes
+        assert [bytes(p) for p in kept[1]] == heard
+    assert len(heard) == 94 + 1
+    with av.open(str(out)) as written:
+        assert sum(frame.samples for frame in written.decode(audio=0)) >= 94 * 1024
