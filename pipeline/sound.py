@@ -27,6 +27,8 @@ _TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "d
 _FALLBACK = {"mp4": "aac", "mov": "aac", "webm": "libopus", "avi": "libmp3lame"}
 _MP4_PLAYABLE = {"aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "alac", "opus"}
 """What players take in MP4, out of more that the format could hold."""
+_MOV_REFUSED = {"flac", "opus", "truehd"}
+"""What FFmpeg names among the codecs of MOV and writes into MP4 alone."""
 _OPUS_HZ = 48_000
 _LONGEST_CUE_S = 10.0
 """How far before a part of a film a subtitle is looked for that is still shown there."""
@@ -206,6 +208,8 @@ class Sound:
         codec = stream.codec_context.codec
         if self._out.format.name == "mp4" and isinstance(stream, AudioStream):
             return codec.canonical_name in _MP4_PLAYABLE
+        if self._out.format.name == "mov" and codec.canonical_name in _MOV_REFUSED:
+            return False
         return bool({codec.name, codec.canonical_name} & self._out.supported_codecs)
 
     def _encoder(self, stream: AudioStream) -> AudioStream:

@@ -101,3 +101,25 @@ def test_the_sound_of_broadcasts_goes_into_films(tmp_path: Path, suffix: str) ->
     assert len(heard) == 94 + 1
     with av.open(str(out)) as written:
         assert sum(frame.samples for frame in written.decode(audio=0)) >= 94 * 1024
+
+
+@pytest.mark.parametrize("codec", ["flac", "libopus"])
+def test_sound_that_a_mov_does_not_take_is_encoded_again(tmp_path: Path, codec: str) -> None:
+    plain = video(tmp_path / "plain.mp4", 75, sound_at_s=0.0)
+    film = tmp_path / "film.mkv"
+    with av.open(str(plain)) as source, av.open(str(film), "w") as out:
+        pictures = out.add_stream_from_template(source.streams.video[0])
+        sound = out.add_stream(codec, rate=48_000)
+        for packet in source.demux():
+            if packet.stream.type == "audio":
+                out.mux([p for frame in packet.decode() for p in sound.encode(frame)])
+            elif packet.size:
+                packet.stream = pictures
+                out.mux(packet)
+        out.mux(sound.encode(None))
+    (said,) = copy(str(film), tmp_path / "out.mov")
+    assert said.startswith("sound is encoded again")
+    with av.open(str(tmp_path / "out.mov")) as written:
+        assert written.streams.audio[0].codec_context.name == "aac"
+        heard = sum(frame.samples for frame in written.decode(audio=0))
+    assert heard >= 1.9 * 48_000
