@@ -242,3 +242,20 @@ def test_every_source_file_keeps_the_contract() -> None:
 def test_a_scene_of_days_has_an_end() -> None:
     with pytest.raises(SourceInvalid, match="three days at most"):
         open_source("test:size=64x48,rate=25,frames=10000000")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "told"),
+    [
+        ("film.mov", "qtrle", "argb", True),
+        ("film.webm", "libvpx-vp9", "yuva420p", True),
+        ("film.mov", "qtrle", "rgb24", False),
+        ("film.webm", "libvpx-vp9", "yuv420p", False),
+    ],
+)
+def test_transparency_is_told(
+    tmp_path: Path, name: str, codec: str, pix_fmt: str, told: bool
+) -> None:
+    film = media.video(tmp_path / name, 3, codec=codec, pix_fmt=pix_fmt)
+    with open_source(str(film)) as source:
+        assert ("the video has transparency, which is ignored" in source.notices) == told
