@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import sources
 from pipeline.errors import SourceError, SourceInvalid
@@ -259,3 +260,13 @@ def test_transparency_is_told(
     film = media.video(tmp_path / name, 3, codec=codec, pix_fmt=pix_fmt)
     with open_source(str(film)) as source:
         assert ("the video has transparency, which is ignored" in source.notices) == told
+
+
+def test_pictures_of_another_shape_are_told(tmp_path: Path) -> None:
+    for name, shape in {"a": (48, 64), "b": (64, 48), "c": (96, 128), "d": (48, 65)}.items():
+        Image.new("RGB", shape[::-1]).save(tmp_path / f"{name}.png")
+    with open_source(str(tmp_path)) as source:
+        assert [frame.pixels.shape for frame in source.frames()] == [(48, 64, 3)] * 4
+        assert source.notices == [
+            "1 pictures are stretched to the shape of the first (64x48): b.png is the first of them"
+        ]
