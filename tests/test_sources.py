@@ -270,3 +270,16 @@ def test_pictures_of_another_shape_are_told(tmp_path: Path) -> None:
         assert source.notices == [
             "1 pictures are stretched to the shape of the first (64x48): b.png is the first of them"
         ]
+
+
+def test_numbers_without_a_picture_are_told(tmp_path: Path) -> None:
+    for number in (1, 2, 5, 6, 8):
+        Image.new("RGB", (64, 48)).save(tmp_path / f"i_{number:04}.png")
+    text = f"{tmp_path}/i_%04d.png"
+    with open_source(text) as source:
+        assert len(list(source.frames())) == 5
+        assert source.notices == [
+            f"{text}: 3 numbers have no picture, first 3; what follows moves up"
+        ]
+    with open_source(f"{tmp_path}/i_*.png") as source:
+        assert source.notices == []

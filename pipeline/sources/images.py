@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -38,14 +39,32 @@ def pictures_of(text: str) -> list[Path]:
     elif path.exists():
         found = [path]
     elif "%" in path.name:
-        counted = re.sub(r"%0?(\d*)d", r"\\d+", re.escape(path.name).replace(r"\%", "%"))
-        found = [p for p in _siblings(path) if re.fullmatch(counted, p.name)]
+        found = [p for p in _siblings(path) if _counted(path).fullmatch(p.name)]
     else:
         found = list(path.parent.glob(path.name)) if path.parent.is_dir() else []
     shown = [p for p in found if p.is_file() and not p.name.startswith(".")]
     if not shown:
         raise SourceInvalid(f"{text}: no pictures there; known are {' '.join(PICTURE_FORMATS)}")
     return sorted(shown, key=natural)
+
+
+def _counted(path: Path) -> re.Pattern[str]:
+    """What a name such as img_%04d.png stands for; its groups are the numbers."""
+    return re.compile(re.sub(r"%0?(\d*)d", r"(\\d+)", re.escape(path.name).replace(r"\%", "%")))
+
+
+def _gaps(text: str, paths: list[Path]) -> list[str]:
+    """What the user should know of numbers that a counted name leaves out."""
+    path = Path(text)
+    if path.name.count("%") != 1 or path.exists():
+        return []
+    found = [_counted(path).fullmatch(p.name) for p in paths]
+    numbers = sorted(int(match[1]) for match in found if match)
+    before = next((a for a, b in pairwise(numbers) if b > a + 1), None)
+    if before is None:
+        return []
+    lacking = numbers[-1] - numbers[0] + 1 - len(set(numbers))
+    return [f"{text}: {lacking} numbers have no picture, first {before + 1}; what follows moves up"]
 
 
 def _siblings(path: Path) -> Iterator[Path]:
@@ -85,7 +104,9 @@ class ImagesSource:
         self.away = ""
         self._text = text
         rate = options.fps or _DEFAULT_RATE
-        self._paths = _within(pictures_of(text), options, rate)
+        paths = pictures_of(text)
+        self.notices += _gaps(text, paths)
+        self._paths = _within(paths, options, rate)
         if not self._paths:
             raise SourceInvalid(f"{text} has no frames in the part asked for")
         self._own, tags = self._first_readable()
