@@ -55,8 +55,12 @@ def films_of(source: str, options: StreamOptions) -> list[Film]:
     else:
         for film in found:
             film.output = str(outputs[0] / Path(film.output).name)
-    if len({film.output for film in found}) < len(found):
-        raise ConfigError(f"two films of {source} differ only in their suffix: rename one of them")
+    places: dict[str, str] = {}
+    for name, place in ((film.path.name, film.output) for film in found):
+        if (other := places.setdefault(place, name)) != name:
+            raise ConfigError(
+                f"{other} and {name} in {source} differ only in their suffix: rename one of them"
+            )
     return found
 
 

@@ -19,9 +19,10 @@ SAME = 48
 
 def make_look(options: StreamOptions, styles: list[Style]) -> Look:
     """What the stylizers need."""
-    guides = guides_of(options, styles) if options.style_mask else None
+    along = SourceOptions(start_s=options.start, fps=options.fps)
+    guides = guides_of(options, styles, along) if options.style_mask else None
     if options.mask and guides is None:
-        check_masks(options, styles)
+        check_masks(options, styles, along)
     return Look(
         options.model,
         options.device,
@@ -39,10 +40,13 @@ def make_look(options: StreamOptions, styles: list[Style]) -> Look:
         options.detail,
         options.show_matches,
         options.stylizers,
+        along=along,
     )
 
 
-def guides_of(options: StreamOptions, styles: list[Style]) -> tuple[str, Pixels]:
+def guides_of(
+    options: StreamOptions, styles: list[Style], along: SourceOptions
+) -> tuple[str, Pixels]:
     """The mask of the frames and the marked style; every region of the one is in the other."""
     if len(styles) != 1 or len(options.mask) != 1 or options.style_mask is None:
         raise ConfigError("--style-mask goes with one --style, and one --mask for the input")
@@ -51,7 +55,7 @@ def guides_of(options: StreamOptions, styles: list[Style]) -> tuple[str, Pixels]
     path = options.mask[0]
     marked = confined(f"mask {options.style_mask}", read_mask, options.style_mask)
     there = colours(marked)
-    for colour in colours(Mask(path).picture(0.0)):
+    for colour in colours(Mask(path, along).picture(0.0)):
         if all(max(abs(a - b) for a, b in zip(colour, c, strict=True)) > SAME for c in there):
             raise ConfigError(
                 f"mask {path} has a region of colour #{bytes(colour).hex()}, which "
@@ -70,7 +74,7 @@ def wanted_at_first(look: Look) -> Change:
     return Change(tuple(regions), look.strength, look.keep_color)
 
 
-def check_masks(options: StreamOptions, styles: list[Style]) -> None:
+def check_masks(options: StreamOptions, styles: list[Style], along: SourceOptions) -> None:
     """Each mask can be read and has its style; regions are not mixed nor timed."""
     if len(options.mask) != len(styles) - 1:
         raise ConfigError(
@@ -80,4 +84,4 @@ def check_masks(options: StreamOptions, styles: list[Style]) -> None:
     if any(s.weight != 1 or s.span != Span() for s in styles):
         raise ConfigError("with --mask a style has neither weight nor time: the mask says where")
     for path in options.mask:
-        Mask(path)
+        Mask(path, along)

@@ -12,27 +12,34 @@ from models import pictures
 from pipeline.confined import confined, streamed
 from pipeline.errors import ConfigError, StreamError
 from pipeline.frame import Frame, Pixels
-from pipeline.sources import PICTURE_SUFFIXES, frames_of
+from pipeline.sources import PICTURE_SUFFIXES, SourceOptions, frames_of
 
 Shares = NDArray[np.float32]
 """Height x width x 1, how much a region has of each pixel, 0 to 1."""
+ALONG = SourceOptions()
+"""How a video of a mask is read beside an input that is read from its start, at its own rate."""
+SAME_S = 0.001
+"""Times this near are one: what an .mkv notes is rounded so."""
 
 
 class Mask:
     """White where its style lies, black or transparent elsewhere, grey where both mix; scaled to
     the frames.
 
-    A video goes along with the frames by time; after its end the last picture stays.
+    A video goes along with the frames by time, read from where and at the rate at which they are;
+    after its end the last picture stays.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, along: SourceOptions = ALONG) -> None:
         """Read or open it; ConfigError says what is wrong."""
-        self.path, self._name = path, f"mask {path}"
+        self.path, self._name, self._along = path, f"mask {path}", along
         self._still: Pixels | None = None
         self._frames: Iterator[Frame] = iter(())
         self._scaled: tuple[Pixels, tuple[int, int], Shares] | None = None
         self._shown: Frame | None = None
         self._next: Frame | None = None
+        self._step_s: float | None = None  # between its last two pictures
+        self._ended_s: float | None = None  # where frames have gone on without it
         self._black = self._white = True  # everywhere, in all that has been seen of it
         if Path(path).suffix.lower() in PICTURE_SUFFIXES:
             self._still = confined(self._name, read_mask, path)
@@ -42,7 +49,7 @@ class Mask:
 
     def _rewind(self) -> None:
         try:
-            self._frames = streamed(self._name, frames_of, self.path)
+            self._frames = streamed(self._name, frames_of, self.path, self._along)
             self._shown = self._next = next(self._frames, None)
         except StreamError as error:
             raise ConfigError(f"{self._name}: {error}") from error
@@ -67,6 +74,8 @@ class Mask:
             told.append(f"{self._name} is black everywhere: its style is not seen")
         if self._next is None and self._white:
             told.append(f"{self._name} is white everywhere: no style before its own is seen")
+        if self._ended_s is not None:
+            told.append(f"{self._name} ends at {self._ended_s:.2f} s: its last picture stays")
         return told
 
     def at(self, time_s: float, width: int, height: int) -> Shares:
@@ -83,10 +92,15 @@ class Mask:
         assert self._shown is not None
         if time_s < self._shown.time_s:
             self._rewind()
-        while self._next is not None and self._next.time_s <= time_s:
+        while self._next is not None and self._next.time_s <= time_s + SAME_S:
             self._shown, self._next = self._next, next(self._frames, None)
             if self._next is not None:
+                self._step_s = self._next.time_s - self._shown.time_s
                 self._see(self._next.pixels)
+        if self._next is None and self._step_s is not None:  # a video of one picture is a still
+            end_s = self._shown.time_s + self._step_s
+            if time_s > end_s + self._step_s / 2:
+                self._ended_s = end_s + (self._along.start_s or 0)
         return self._shown.pixels
 
 

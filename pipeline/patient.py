@@ -39,7 +39,7 @@ class Stylizer(stylizer.Stylizer):
             engine, style = cast(PatientEngine, self._engine), self._look.styles[0]
             assert not isinstance(style, dict)
             self._codes = [engine.encode_style(style, marked)]
-            self._regions = Mask(path)
+            self._regions = Mask(path, self._look.along)
             self._notices += stretched("the style mask", marked, *style.shape[1::-1])
             self._notices += self._regions.shape_notices(*self._pool.size)
         return Work(notices=self._said())

@@ -11,6 +11,7 @@ from typing import Any
 
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.bitstream import BitStreamFilterContext
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -19,14 +20,18 @@ from av.stream import Stream
 from pipeline.errors import SourceError
 from pipeline.frame import StreamInfo
 from pipeline.limits import hears
-from pipeline.opening import open_media
+from pipeline.opening import open_media, video_of
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 _FALLBACK = {"mp4": "aac", "mov": "aac", "webm": "libopus", "avi": "libmp3lame"}
 _MP4_PLAYABLE = {"aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "alac", "opus"}
 """What players take in MP4, out of more that the format could hold."""
+_MOV_REFUSED = {"flac", "opus", "truehd"}
+"""What FFmpeg names among the codecs of MOV and writes into MP4 alone."""
 _OPUS_HZ = 48_000
+_LONGEST_CUE_S = 10.0
+"""How far before a part of a film a subtitle is looked for that is still shown there."""
 _RETRIES = 20
 _DAMAGE = (FFmpegError, ValueError, IndexError)
 
@@ -34,22 +39,39 @@ _DAMAGE = (FFmpegError, ValueError, IndexError)
 class _Track:
     """One stream of the source on its way into the output."""
 
-    def __init__(self, source: Stream, target: Stream, recode: bool, start_s: float) -> None:
+    def __init__(
+        self,
+        source: Stream,
+        target: Stream,
+        recode: bool,
+        bare: BitStreamFilterContext | None,
+        start_s: float,
+        end_s: float | None,
+    ) -> None:
         assert source.time_base is not None
         self.source = source
         self.target = target
         self.base = source.time_base
         self._recode = recode
+        self._bare = bare
         self._shift = round(Fraction(start_s) / self.base)
+        self._end = None if end_s is None else round(Fraction(end_s) / self.base)
         self._last_dts: int | None = None
         self.lost = 0
+        self.cues = source.type == "subtitle"
 
     def packets(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """What to write for `packet` of the source, its time counted from the video's time 0."""
         if self._recode:
             yield from self._recoded(packet)
             return
+        for bare in self._bare.filter(packet) if self._bare else [packet]:
+            yield self._moved(bare)
+
+    def _moved(self, packet: Packet[Any]) -> Packet[Any]:
         assert packet.dts is not None
+        if self.cues:
+            self._cut(packet)
         dts = packet.dts - self._shift
         if self._last_dts is not None:
             dts = max(dts, self._last_dts + 1)
@@ -57,7 +79,21 @@ class _Track:
         self._last_dts = dts
         packet.dts, packet.pts = dts, pts
         packet.stream = self.target
-        yield packet
+        return packet
+
+    def _cut(self, packet: Packet[Any]) -> None:
+        """A cue that is shown already where the video begins is shown from there on, and none is
+        shown when the video is over."""
+        assert packet.dts is not None
+        begin = packet.dts if packet.pts is None else packet.pts
+        if not packet.duration:
+            return
+        end = begin + packet.duration
+        if self._end is not None:
+            end = min(end, self._end)
+        packet.pts = max(begin, self._shift)
+        packet.dts = max(packet.dts, self._shift)
+        packet.duration = max(end - packet.pts, 1)
 
     def _recoded(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         assert isinstance(self.target, AudioStream)
@@ -75,12 +111,22 @@ class _Track:
             yield from self.target.encode(None)
 
 
+def _name(target: Stream, source: Stream) -> None:
+    """Gives a stream the language and the title of another."""
+    named = {k: v for k, v in source.metadata.items() if k in ("language", "title")}
+    target.metadata.update(named)
+
+
 class Sound:
     """Reads the source's other streams alongside the video; holds one packet at a time."""
 
-    def __init__(self, out: OutputContainer, info: StreamInfo, notices: list[str]) -> None:
+    def __init__(
+        self, out: OutputContainer, info: StreamInfo, notices: list[str], heard: bool = True
+    ) -> None:
         self._out = out
+        self._heard = heard  # else chapters and metadata alone are copied
         self._notices = notices
+        self._info = info
         self._start_s = info.media_start_s
         self._end_s = info.media_end_s
         self._tracks: dict[int, _Track] = {}
@@ -97,9 +143,10 @@ class Sound:
         except SourceError as error:
             self._note(f"no sound: {error}")
             return
-        kinds = (*self._media.streams.audio, *self._media.streams.subtitles)
-        for stream in kinds:
-            self._add(stream)
+        if self._heard:
+            for stream in (*self._media.streams.audio, *self._media.streams.subtitles):
+                self._add(stream)
+            self._add_fonts(self._media)
         self._copy_facts(self._media)
         if self._tracks:
             self._seek(self._media)
@@ -134,16 +181,35 @@ class Sound:
         except _DAMAGE:
             self._note(f"{kind} ({name}) cannot be written to this kind of file; left out")
             return
-        target.metadata.update(
-            {k: v for k, v in stream.metadata.items() if k in ("language", "title")}
-        )
+        _name(target, stream)
         target.disposition = stream.disposition
-        self._tracks[stream.index] = _Track(stream, target, not fits, self._start_s)
+        bare = self._bared(stream) if fits else None
+        self._tracks[stream.index] = _Track(
+            stream, target, not fits, bare, self._start_s, self._end_s
+        )
+
+    def _bared(self, stream: Stream) -> BitStreamFilterContext | None:
+        """What takes the headers away that packets of AAC have in broadcasts: FFmpeg, which else
+        does so itself, does not in fragments."""
+        headed = stream.codec_context.name == "aac" and not stream.codec_context.extradata
+        if not headed or self._out.format.name not in ("mp4", "mov"):
+            return None
+        return BitStreamFilterContext("aac_adtstoasc", stream)
+
+    def _add_fonts(self, media: InputContainer) -> None:
+        """Those that subtitles are set in, where there is a place for them."""
+        if self._out.format.name != "matroska" or not media.streams.subtitles:
+            return
+        for font in media.streams.attachments:
+            if font.name and font.mimetype and font.data:  # else the file could not be written
+                self._out.add_attachment(font.name, font.mimetype, font.data)
 
     def _fits(self, stream: Stream) -> bool:
         codec = stream.codec_context.codec
         if self._out.format.name == "mp4" and isinstance(stream, AudioStream):
             return codec.canonical_name in _MP4_PLAYABLE
+        if self._out.format.name == "mov" and codec.canonical_name in _MOV_REFUSED:
+            return False
         return bool({codec.name, codec.canonical_name} & self._out.supported_codecs)
 
     def _encoder(self, stream: AudioStream) -> AudioStream:
@@ -159,6 +225,8 @@ class Sound:
     def _copy_facts(self, media: InputContainer) -> None:
         kept = {k: v for k, v in media.metadata.items() if k.lower() not in _TECHNICAL}
         self._out.metadata.update(kept)
+        if media.streams.video:
+            _name(self._out.streams.video[0], video_of(media, str(self._info.media)))
         chapters = []
         for chapter in media.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
@@ -174,8 +242,10 @@ class Sound:
     def _seek(self, media: InputContainer) -> None:
         if self._start_s * 1e6 <= (media.start_time or 0):
             return
+        cues = any(track.cues for track in self._tracks.values())
+        begin = int((self._start_s - cues * _LONGEST_CUE_S) * 1e6)
         try:
-            media.seek(int(self._start_s * 1e6))
+            media.seek(max(begin, media.start_time or 0))
         except _DAMAGE:
             self._notices.append("the sound could not be sought; it is read from the beginning")
 
@@ -199,11 +269,14 @@ class Sound:
         time_s = float(pts * packet.time_base)
         if self._end_s is not None and time_s >= self._end_s:
             return False
-        base = self._tracks[packet.stream_index].base
-        late = float((packet.duration or 0) * base)
+        if time_s >= self._start_s:
+            return True
+        track = self._tracks[packet.stream_index]
+        late = float((packet.duration or 0) * track.base)
         whole_past = time_s + late <= self._start_s
-        cut = time_s < self._start_s and self._trimmed
-        return not (cut or (whole_past and self._out.format.name in ("matroska", "webm")))
+        if self._trimmed:
+            return track.cues and not whole_past
+        return not (whole_past and self._out.format.name in ("matroska", "webm"))
 
     @property
     def _trimmed(self) -> bool:

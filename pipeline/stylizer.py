@@ -24,9 +24,10 @@ from pipeline.errors import EngineError, StreamError
 from pipeline.frame import Pixels
 from pipeline.keyframes import Film
 from pipeline.layers import Layers, Shares
-from pipeline.mask import Mask
+from pipeline.mask import ALONG, Mask
 from pipeline.pool import FramePool, PoolHandle, SentFrames
 from pipeline.queues import Ticket
+from pipeline.sources import SourceOptions
 from pipeline.stages import Stage, Work
 from pipeline.timeline import Timeline
 
@@ -68,6 +69,8 @@ class Look:
     """Stylizers on one machine."""
     alone: bool = False
     """The input is a single picture."""
+    along: SourceOptions = ALONG
+    """How videos of masks are read."""
 
     @property
     def threads_each(self) -> int:
@@ -106,7 +109,7 @@ class Stylizer(Stage):
             self._named = [*look.paths, *map(str, beyond)]
         except (ValueError, OSError, RuntimeError, MemoryError, SafetensorError) as error:
             raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
-        masks = [Mask(path) for path in look.masks]
+        masks = [Mask(path, look.along) for path in look.masks]
         self._layers = Layers.planned(look.timeline, masks, len(self._codes))
         self._mixes: dict[Shares, Any] = {}
         self._masks = masks

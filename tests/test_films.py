@@ -36,7 +36,7 @@ def test_each_film_is_painted_and_a_bad_one_stops_none(paint: Run, tmp_path: Pat
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (["a.mov", "a.mp4"], "differ only in their suffix"),
+        (["a.mov", "a.mp4"], r"a\.mov and a\.mp4 in .* differ only in their suffix"),
         (["a.mp4", "cover.jpg"], "has films and pictures"),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import sources
 from pipeline.errors import SourceError, SourceInvalid
@@ -242,3 +243,43 @@ def test_every_source_file_keeps_the_contract() -> None:
 def test_a_scene_of_days_has_an_end() -> None:
     with pytest.raises(SourceInvalid, match="three days at most"):
         open_source("test:size=64x48,rate=25,frames=10000000")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt", "told"),
+    [
+        ("film.mov", "qtrle", "argb", True),
+        ("film.webm", "libvpx-vp9", "yuva420p", True),
+        ("film.mov", "qtrle", "rgb24", False),
+        ("film.webm", "libvpx-vp9", "yuv420p", False),
+    ],
+)
+def test_transparency_is_told(
+    tmp_path: Path, name: str, codec: str, pix_fmt: str, told: bool
+) -> None:
+    film = media.video(tmp_path / name, 3, codec=codec, pix_fmt=pix_fmt)
+    with open_source(str(film)) as source:
+        assert ("the video has transparency, which is ignored" in source.notices) == told
+
+
+def test_pictures_of_another_shape_are_told(tmp_path: Path) -> None:
+    for name, shape in {"a": (48, 64), "b": (64, 48), "c": (96, 128), "d": (48, 65)}.items():
+        Image.new("RGB", shape[::-1]).save(tmp_path / f"{name}.png")
+    with open_source(str(tmp_path)) as source:
+        assert [frame.pixels.shape for frame in source.frames()] == [(48, 64, 3)] * 4
+        assert source.notices == [
+            "1 pictures are stretched to the shape of the first (64x48): b.png is the first of them"
+        ]
+
+
+def test_numbers_without_a_picture_are_told(tmp_path: Path) -> None:
+    for number in (1, 2, 5, 6, 8):
+        Image.new("RGB", (64, 48)).save(tmp_path / f"i_{number:04}.png")
+    text = f"{tmp_path}/i_%04d.png"
+    with open_source(text) as source:
+        assert len(list(source.frames())) == 5
+        assert source.notices == [
+            f"{text}: 3 numbers have no picture, first 3; what follows moves up"
+        ]
+    with open_source(f"{tmp_path}/i_*.png") as source:
+        assert source.notices == []

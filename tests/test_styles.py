@@ -105,6 +105,12 @@ def test_a_mask_may_be_a_video(paint: Run, plain: dict, tmp_path: Path) -> None:
     )  # fmt: skip
     for i, frame in enumerate(frames):
         assert np.array_equal(frame, plain["ink" if i > 1 else "wave"][i]), i
+    later = painted(
+        paint, tmp_path / "later", "--style", WAVE, "--style", INK, "--mask", moving, "--start", 0.1
+    )  # fmt: skip
+    assert len(later) == 5
+    for frame, wanted in zip(later, frames[1:], strict=True):
+        assert np.array_equal(frame, wanted)
 
 
 def test_transparent_parts_of_a_mask_lie_outside(paint: Run, plain: dict, tmp_path: Path) -> None:
@@ -146,6 +152,7 @@ def test_videos_without_a_region_get_a_word_at_their_end(paint: Run, tmp_path: P
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("black.mkv is black everywhere: its style is not seen") == 1
     assert done.stderr.count("everywhere") == 1
+    assert done.stderr.count("late.mkv ends at 0.30 s: its last picture stays") == 1
 
 
 @pytest.mark.parametrize(

@@ -129,13 +129,14 @@ class Muxer:
 
 
 class PartWriter:
-    """Encodes frames into one part file."""
+    """Encodes frames into one part file; what is copied from a film goes into the first."""
 
     def __init__(
         self,
         out: Output,
         recipe: Recipe,
         info: StreamInfo,
+        first: bool,
         sound: bool,
         notices: list[str],
     ) -> None:
@@ -146,7 +147,8 @@ class PartWriter:
         self._recipe = recipe
         self._encoder = ChunkEncoder(recipe, stream.codec_context.flags)
         self._track = Track(out.container) if sound and info.sounds else None
-        tracks = Sound(out.container, info, notices) if sound and not info.sounds else None
+        beside = first and not info.sounds
+        tracks = Sound(out.container, info, notices, sound) if beside else None
         self._muxer = Muxer(out, stream, recipe, self._track or tracks)
         out.container.start_encoding()
 

@@ -172,11 +172,11 @@ class FileSink:
             self._journal.note(Piece(part, self.next_index, *times, size, boot_id()))
 
     def _start(self, path: Path) -> PartWriter:
-        sound = self._options.sound and (self._first == 0 or self._info.sounds)
         if self._journal is not None and not self._journal and self._options.job:
             self._journal.begin(self._options.job)
         out = Output(path, self._container)
-        return PartWriter(out, self._recipe, self._info, sound, self.notices)
+        first, sound = self._first == 0, self._options.sound
+        return PartWriter(out, self._recipe, self._info, first, sound, self.notices)
 
     @property
     def outlets(self) -> list[Outlet]:
@@ -240,10 +240,10 @@ class FileSink:
             return done
         return front
 
-    def _sound_of_all(self, out: Output) -> Sound | JoinedTrack | None:
+    def _sound_of_all(self, out: Output) -> Sound | JoinedTrack:
         if self._info.sounds:
             return JoinedTrack(out.container, self._parts)
-        return Sound(out.container, self._info, self.notices) if self._options.sound else None
+        return Sound(out.container, self._info, self.notices, self._options.sound)
 
     def _chunks(self) -> Iterator[list[Packet[Any]]]:
         """The packets of one chunk at a time, in decoding order."""

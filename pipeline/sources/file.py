@@ -191,7 +191,9 @@ class FileSource:
         self.notices += tone_notices(self._tags)
         if "://" in self._text:
             self.notices.append("sound is not copied from a network address: download it for that")
-        if any(s.pix_fmt and "yuva" in s.pix_fmt for s in [stream]):
+        # What a GIF calls transparent is mostly what stays of the picture before.
+        clear = any(c.is_alpha for c in first.format.components) and stream.name != "gif"
+        if clear or stream.metadata.get("alpha_mode") == "1":  # of VP8 and VP9, beside the picture
             self.notices.append("the video has transparency, which is ignored")
 
     def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame]:

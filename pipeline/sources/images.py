@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,8 @@ from pipeline.sources import Source, SourceOptions, scaled
 from pipeline.sources._upright import turn_of, upright
 
 _DEFAULT_RATE = Fraction(25)
+_ALIKE = 0.02
+"""Share by which pictures may differ in shape and still count as of one."""
 
 
 def create(text: str, options: SourceOptions) -> Source:
@@ -36,8 +39,7 @@ def pictures_of(text: str) -> list[Path]:
     elif path.exists():
         found = [path]
     elif "%" in path.name:
-        counted = re.sub(r"%0?(\d*)d", r"\\d+", re.escape(path.name).replace(r"\%", "%"))
-        found = [p for p in _siblings(path) if re.fullmatch(counted, p.name)]
+        found = [p for p in _siblings(path) if _counted(path).fullmatch(p.name)]
     else:
         found = list(path.parent.glob(path.name)) if path.parent.is_dir() else []
     shown = [p for p in found if p.is_file() and not p.name.startswith(".")]
@@ -46,12 +48,34 @@ def pictures_of(text: str) -> list[Path]:
     return sorted(shown, key=natural)
 
 
+def _counted(path: Path) -> re.Pattern[str]:
+    """What a name such as img_%04d.png stands for; its groups are the numbers."""
+    return re.compile(re.sub(r"%0?(\d*)d", r"(\\d+)", re.escape(path.name).replace(r"\%", "%")))
+
+
+def _gaps(text: str, paths: list[Path]) -> list[str]:
+    """What the user should know of numbers that a counted name leaves out."""
+    path = Path(text)
+    if path.name.count("%") != 1 or path.exists():
+        return []
+    found = [_counted(path).fullmatch(p.name) for p in paths]
+    numbers = sorted(int(match[1]) for match in found if match)
+    before = next((a for a, b in pairwise(numbers) if b > a + 1), None)
+    if before is None:
+        return []
+    lacking = numbers[-1] - numbers[0] + 1 - len(set(numbers))
+    return [f"{text}: {lacking} numbers have no picture, first {before + 1}; what follows moves up"]
+
+
 def _siblings(path: Path) -> Iterator[Path]:
     return path.parent.iterdir() if path.parent.is_dir() else iter(())
 
 
-def read_picture(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, ColorTags]:
-    """An upright picture, scaled to (width, height) px, or SourceInvalid."""
+def read_picture(
+    path: Path, size: tuple[int, int] | None
+) -> tuple[Pixels, ColorTags, tuple[int, int]]:
+    """An upright picture, scaled to (width, height) px, and the (width, height) that it has; or
+    SourceInvalid."""
     form = PICTURE_FORMATS.get(path.suffix.lower())
     if form is None:
         raise SourceInvalid(f"{path} is no picture; known are {' '.join(PICTURE_FORMATS)}")
@@ -62,10 +86,12 @@ def read_picture(path: Path, size: tuple[int, int] | None) -> tuple[Pixels, Colo
             raise SourceInvalid(f"{path} cannot be decoded; is it damaged?")
         check_size(frame.width, frame.height, str(path))
         turn = turn_of(frame)
-        if size is not None and turn[0] % 2:
-            size = size[::-1]
+        own = frame.width, frame.height
+        if turn[0] % 2:
+            own = own[::-1]
+            size = None if size is None else size[::-1]
         tags = tags_of(frame)
-        return upright(to_rgb(frame, tags, size), turn), tags
+        return upright(to_rgb(frame, tags, size), turn), tags, own
 
 
 class ImagesSource:
@@ -78,11 +104,13 @@ class ImagesSource:
         self.away = ""
         self._text = text
         rate = options.fps or _DEFAULT_RATE
-        self._paths = _within(pictures_of(text), options, rate)
+        paths = pictures_of(text)
+        self.notices += _gaps(text, paths)
+        self._paths = _within(paths, options, rate)
         if not self._paths:
             raise SourceInvalid(f"{text} has no frames in the part asked for")
-        (height, width), tags = self._first_readable()
-        width, height = scaled(width, height, options.size, text)
+        self._own, tags = self._first_readable()
+        width, height = scaled(*self._own, options.size, text)
         self.info = StreamInfo(
             width=width,
             height=height,
@@ -96,8 +124,8 @@ class ImagesSource:
         problem: SourceInvalid | None = None
         for path in self._paths:
             try:
-                pixels, tags = read_picture(path, None)
-                return (pixels.shape[0], pixels.shape[1]), tags
+                _, tags, own = read_picture(path, None)
+                return own, tags
             except SourceInvalid as error:
                 problem = problem or error
         raise problem or SourceInvalid(f"{self._text}: not one picture can be read")
@@ -117,19 +145,30 @@ class ImagesSource:
         """The frames from index `start` on; a picture that cannot be read repeats the one before
         it (the next one, at the beginning), so that every index keeps its time."""
         bad: list[Path] = []
+        stretched: list[Path] = []
         for index in range(start, len(self._paths)):
-            pixels = self._picture(index, bad)
+            pixels = self._picture(index, bad, stretched)
             yield Frame(index, index, self.info.time_base, pixels)
+        if stretched:
+            width, height = self._own
+            self.notices.append(
+                f"{len(stretched)} pictures are stretched to the shape of the first "
+                f"({width}x{height}): {stretched[0].name} is the first of them"
+            )
         if bad:
             self.damage = (
                 f"{len(bad)} pictures cannot be read, first {bad[0]}; shown as their neighbour"
             )
 
-    def _picture(self, index: int, bad: list[Path]) -> Pixels:
+    def _picture(self, index: int, bad: list[Path], stretched: list[Path]) -> Pixels:
         size = (self.info.width, self.info.height)
         for near in (*range(index, -1, -1), *range(index + 1, len(self._paths))):
             try:
-                return read_picture(self._paths[near], size)[0]
+                pixels, _, (width, height) = read_picture(self._paths[near], size)
+                across, down = width * self._own[1], height * self._own[0]
+                if near == index and abs(across - down) > _ALIKE * max(across, down):
+                    stretched.append(self._paths[near])
+                return pixels
             except SourceInvalid:
                 if self._paths[near] not in bad:
                     bad.append(self._paths[near])
