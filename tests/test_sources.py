@@ -76,6 +76,16 @@ def test_late_sound_keeps_the_clock_of_the_container(tmp_path: Path) -> None:
     assert source.info.media_start_s == 0
 
 
+@pytest.mark.parametrize("options", [{}, {"start_s": 1.1}, {"fps": Fraction(50)}])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "ts"])
+def test_sound_longer_than_the_video_counts_no_frames(
+    tmp_path: Path, suffix: str, options: dict[str, object]
+) -> None:
+    late = [25 + n for n in range(12)]
+    frames, source = read(media.video(tmp_path / f"a.{suffix}", pts=late, sound_at_s=0), **options)
+    assert (source.info.frames, source.damage) == (len(frames), None)
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "avi", "ts", "flv", "mpg", "nut"])
 def test_every_container_gives_every_frame(tmp_path: Path, suffix: str) -> None:
     codec = "mpeg2video" if suffix == "mpg" else "libx264"

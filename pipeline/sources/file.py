@@ -140,7 +140,7 @@ class FileSource:
         if stream.time_base is None:
             raise SourceInvalid(f"{shown(self._text)} is damaged: its times have no unit")
         self._base = stream.time_base
-        self._length_s = _length_s(container, stream)
+        self._begin_s, self._end_s = _span_s(container, stream, float(self._zero))
         self._repaired = 0
         self.info = self._describe(stream, first)
         self._notice(first, stream)
@@ -176,10 +176,11 @@ class FileSource:
 
     def _expected(self, stream: VideoStream) -> int | None:
         rate = self._options.fps or self._rate
-        if not rate or not (self._duration_s or stream.frames):
+        # That of the container is how long the longest of its tracks is, which may be sound.
+        whole = self._end_s or self._duration_s or (float(stream.frames / rate) if rate else 0.0)
+        if not rate or not whole:
             return None
-        whole = self._duration_s or float(stream.frames / rate)
-        begin = self._options.start_s or 0.0
+        begin = max(self._options.start_s or 0.0, self._begin_s)
         end = min(self._options.end_s or whole, whole)
         same = replace(self._options, size=None, keep_hdr=False, sampled=False, hardware=None)
         plain = same == SourceOptions()
@@ -336,18 +337,24 @@ class FileSource:
             self.damage = f"{name}: {', '.join(parts)}; {count} frames could be decoded"
 
     def _is_short(self, end_s: float) -> bool:
-        if self._length_s is None:
+        if self._end_s is None:
             return False
         frame_s = float(1 / (self._rate or _DEFAULT_RATE))
-        return end_s + max(_SLACK_S, 3 * frame_s) < self._length_s
+        return end_s + max(_SLACK_S, 3 * frame_s) < self._end_s
 
 
-def _length_s(container: InputContainer, stream: VideoStream) -> float | None:
-    """How long the video says it is, where that can be relied on, in s."""
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
+def _span_s(
+    container: InputContainer, stream: VideoStream, zero_s: float
+) -> tuple[float, float | None]:
+    """Where the video says that it begins and ends, from time 0 on; None where its end cannot be
+    relied on."""
+    base = stream.time_base or MICROSECOND
+    begin_s = 0.0 if stream.start_time is None else float(stream.start_time * base) - zero_s
+    if stream.duration:
+        return begin_s, begin_s + float(stream.duration * base)
     stated = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
     if stated:
-        return int(stated[1]) * 3600 + int(stated[2]) * 60 + float(stated[3])
+        end_s = int(stated[1]) * 3600 + int(stated[2]) * 60 + float(stated[3])
+        return begin_s, end_s - zero_s
     alone = len(container.streams) == 1
-    return container.duration / 1e6 if alone and container.duration else None
+    return begin_s, container.duration / 1e6 if alone and container.duration else None
