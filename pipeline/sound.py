@@ -16,6 +16,7 @@ from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
 
 from pipeline.errors import SourceError
 from pipeline.frame import StreamInfo
@@ -25,11 +26,19 @@ from pipeline.opening import open_media, video_of
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 _FALLBACK = {"mp4": "aac", "mov": "aac", "webm": "libopus", "avi": "libmp3lame"}
+_TEXTS = {"subrip", "ass", "webvtt", "text", "mov_text"}
+_WRITTEN = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+"""What subtitles that are text become in files that do not take them as they are."""
 _MP4_PLAYABLE = {"aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "alac", "opus"}
 """What players take in MP4, out of more that the format could hold."""
 _MOV_REFUSED = {"flac", "opus", "truehd"}
 """What FFmpeg names among the codecs of MOV and writes into MP4 alone."""
 _OPUS_HZ = 48_000
+_CUE_BASE = Fraction(1, 200_000)
+"""The unit of time of subtitles in MP4 and MOV. FFmpeg holds it against that of the other tracks
+where it looks for the end of a cue, and makes the coarser one end at once."""
+_NOTHING = b"\0\0"
+"""A cue of MP4 and MOV without a word."""
 _LONGEST_CUE_S = 10.0
 """How far before a part of a film a subtitle is looked for that is still shown there."""
 _RETRIES = 20
@@ -57,21 +66,55 @@ class _Track:
         self._shift = round(Fraction(start_s) / self.base)
         self._end = None if end_s is None else round(Fraction(end_s) / self.base)
         self._last_dts: int | None = None
+        self._told_until = 0
         self.lost = 0
         self.cues = source.type == "subtitle"
 
     def packets(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """What to write for `packet` of the source, its time counted from the video's time 0."""
-        if self._recode:
+        if self.cues:
+            yield from self._cue(packet)
+        elif self._recode:
             yield from self._recoded(packet)
+        else:
+            for bare in self._bare.filter(packet) if self._bare else [packet]:
+                yield self._moved(bare)
+
+    def _cue(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
+        """The cue; in MP4 and MOV, where each is shown until the next, what ends the last one."""
+        self._cut(packet)
+        written = self._converted(packet) if self._recode else packet
+        if written is None:
             return
-        for bare in self._bare.filter(packet) if self._bare else [packet]:
-            yield self._moved(bare)
+        moved = self._moved(written)
+        assert moved.dts is not None
+        if self.target.codec_context.name == "mov_text":
+            if moved.dts > self._told_until:
+                yield self._pause(moved.dts)
+            self._told_until = moved.dts + (moved.duration or 0)
+        yield moved
+
+    def _pause(self, until: int) -> Packet[Any]:
+        pause: Packet[Any] = Packet(_NOTHING)
+        pause.stream, pause.time_base = self.target, self.base
+        pause.pts = pause.dts = self._told_until
+        pause.duration = until - self._told_until
+        return pause
+
+    def _converted(self, packet: Packet[Any]) -> Packet[Any] | None:
+        """A cue in the codec of the output; None: it says nothing."""
+        assert isinstance(self.source, SubtitleStream)
+        assert isinstance(self.target, SubtitleStream)
+        said = self.source.decode2(packet)
+        if said is None or not len(said):
+            return None
+        made = self.target.codec_context.encode_subtitle(said)
+        made.time_base = self.base
+        made.pts, made.dts, made.duration = packet.pts, packet.dts, packet.duration
+        return made
 
     def _moved(self, packet: Packet[Any]) -> Packet[Any]:
         assert packet.dts is not None
-        if self.cues:
-            self._cut(packet)
         dts = packet.dts - self._shift
         if self._last_dts is not None:
             dts = max(dts, self._last_dts + 1)
@@ -111,6 +154,16 @@ class _Track:
             yield from self.target.encode(None)
 
 
+def has_text(path: Path) -> bool:
+    """Whether a film has subtitles that are text."""
+    try:
+        with open_media(str(path)) as media:
+            known = (s.codec_context for s in media.streams.subtitles if s.codec_context)
+            return any(context.codec.canonical_name in _TEXTS for context in known)
+    except SourceError:
+        return False
+
+
 def _name(target: Stream, source: Stream) -> None:
     """Gives a stream the language and the title of another."""
     named = {k: v for k, v in source.metadata.items() if k in ("language", "title")}
@@ -121,10 +174,16 @@ class Sound:
     """Reads the source's other streams alongside the video; holds one packet at a time."""
 
     def __init__(
-        self, out: OutputContainer, info: StreamInfo, notices: list[str], heard: bool = True
+        self,
+        out: OutputContainer,
+        info: StreamInfo,
+        notices: list[str],
+        heard: bool = True,
+        told: bool = True,
     ) -> None:
         self._out = out
         self._heard = heard  # else chapters and metadata alone are copied
+        self._told = told  # else subtitles that are text wait
         self._notices = notices
         self._info = info
         self._start_s = info.media_start_s
@@ -166,10 +225,19 @@ class Sound:
             self._note(f"sound track {stream.index} ({about}) is beyond the limits, left out")
             return
         name = stream.codec_context.codec.canonical_name
-        fits = self._fits(stream)
+        if name in _TEXTS and not self._told:
+            return
+        form, fits = self._out.format.name, self._fits(stream)
         try:
+            target: Stream
             if fits:
                 target = self._out.add_stream_from_template(stream, opaque=True)
+            elif isinstance(stream, SubtitleStream) and name in _TEXTS and form in _WRITTEN:
+                target = self._encoder_of_text(stream, _WRITTEN[form])
+                self._note(
+                    f"subtitles are written as {_WRITTEN[form]}: {name} does not go into this "
+                    "kind of file"
+                )
             elif isinstance(stream, AudioStream):
                 target = self._encoder(stream)
                 self._note(f"sound is encoded again: {name} does not go into this kind of file")
@@ -181,6 +249,8 @@ class Sound:
         except _DAMAGE:
             self._note(f"{kind} ({name}) cannot be written to this kind of file; left out")
             return
+        if target.codec_context.name == "mov_text":
+            target.time_base = min(_CUE_BASE, self._out.streams.video[0].time_base or _CUE_BASE)
         _name(target, stream)
         target.disposition = stream.disposition
         bare = self._bared(stream) if fits else None
@@ -220,6 +290,13 @@ class Sound:
         channels = stream.codec_context.layout.nb_channels
         target.codec_context.layout = "mono" if channels == 1 else "stereo"
         target.codec_context.bit_rate = 96_000 * min(channels, 2)
+        return target
+
+    def _encoder_of_text(self, stream: SubtitleStream, name: str) -> SubtitleStream:
+        stream.codec_context.open(strict=False)  # which makes the header
+        target = self._out.add_stream(name)
+        assert isinstance(target, SubtitleStream)
+        target.codec_context.subtitle_header = stream.codec_context.subtitle_header
         return target
 
     def _copy_facts(self, media: InputContainer) -> None:

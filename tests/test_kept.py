@@ -7,7 +7,7 @@ import av
 import pytest
 from media import video
 from test_front import STYLES
-from test_sinks import copy
+from test_sinks import copy, killed
 
 from pipeline.sinks import SinkOptions, open_sink
 from pipeline.sources import SourceOptions, open_source
@@ -75,6 +75,59 @@ def test_a_subtitle_under_way_at_the_start_of_a_part_is_shown(film: Path, tmp_pa
             (b"cue 0", 0, 500 + early),
             (b"cue 1", 600 + early, 400 - early),
         ]
+
+
+def told(path: Path) -> list[tuple[str, float, float]]:
+    """Words, begin and duration in s of each cue."""
+    with av.open(str(path)) as media:
+        (words,) = media.streams.subtitles
+        found = []
+        for packet in media.demux(words):
+            cue = words.decode2(packet) if packet.size > 2 else None  # else a pause
+            if cue:
+                base = packet.time_base
+                said = cue[0].dialogue.decode()
+                found.append((said, float(packet.pts * base), float(packet.duration * base)))
+    return found
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "webm"])
+def test_subtitles_that_are_text_are_converted(film: Path, tmp_path: Path, suffix: str) -> None:
+    """And go from there into any other file, also back."""
+    early = 0.021  # by which an encoder of AAC begins before 0, which an .mkv begins at
+    said = [("cue 0", 0.5 + early, 1.0), ("cue 1", 1.6 + early, 1.0)]
+    out = tmp_path / f"out.{suffix}"
+    notices = copy(str(film), out)
+    assert any(text.startswith("subtitles are written as ") for text in notices)
+    assert told(out) == [pytest.approx(cue, abs=1e-3) for cue in said]
+    for further in ("mkv", "mp4", "mov"):
+        copy(str(out), tmp_path / f"again.{further}", overwrite=True)
+        assert told(tmp_path / f"again.{further}") == [pytest.approx(c, abs=0.03) for c in said]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_subtitles_that_overlap_or_leave_gaps_stop_no_film(tmp_path: Path, suffix: str) -> None:
+    """FFmpeg ends the process where it writes such cues in fragments."""
+    plain = video(tmp_path / "plain.mp4", 150)
+    with av.open(str(plain)) as source, av.open(str(tmp_path / "film.mkv"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        words = out.add_stream("subrip")
+        words.time_base, words.codec_context.subtitle_header = MS, STYLES
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+        for begin, duration in [(480, 2), (961, 1200), (2163, 2), (2189, 900), (2910, 240)]:
+            cue = av.Packet(b"cue")
+            cue.pts = cue.dts = begin
+            cue.duration, cue.time_base, cue.stream = duration, MS, words
+            out.mux(cue)
+    killed(str(tmp_path / "film.mkv"), tmp_path / f"out.{suffix}", 60)
+    copy(str(tmp_path / "film.mkv"), tmp_path / f"out.{suffix}")
+    cues = [(0.48, 0.002), (0.961, 1.2), (2.163, 0.002), (2.189, 0.721), (2.91, 0.24)]
+    assert told(tmp_path / f"out.{suffix}") == [
+        ("cue", pytest.approx(begin), pytest.approx(duration)) for begin, duration in cues
+    ]
 
 
 def test_fonts_go_with_subtitles(film: Path, tmp_path: Path) -> None:

@@ -74,6 +74,11 @@ class Container:
     restarts: bool = True
     """Whether a part file of a killed run can be read and continued."""
 
+    @property
+    def unbroken(self) -> "Container":
+        """The same, in one piece, which no kill survives."""
+        return replace(self, options={})
+
 
 CODINGS = {
     "h264": Coding(

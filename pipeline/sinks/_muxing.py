@@ -139,6 +139,7 @@ class PartWriter:
         first: bool,
         sound: bool,
         notices: list[str],
+        told: bool = True,
     ) -> None:
         stream = out.container.add_stream(recipe.coding.encoder, rate=recipe.rate)
         assert isinstance(stream, VideoStream)
@@ -148,7 +149,7 @@ class PartWriter:
         self._encoder = ChunkEncoder(recipe, stream.codec_context.flags)
         self._track = Track(out.container) if sound and info.sounds else None
         beside = first and not info.sounds
-        tracks = Sound(out.container, info, notices, sound) if beside else None
+        tracks = Sound(out.container, info, notices, sound, told) if beside else None
         self._muxer = Muxer(out, stream, recipe, self._track or tracks)
         out.container.start_encoding()
 

@@ -36,7 +36,7 @@ from pipeline.sinks._parts import (
     remove_parts,
     video_packets,
 )
-from pipeline.sound import Sound
+from pipeline.sound import Sound, has_text
 
 
 def prepare(text: str, options: SinkOptions) -> None:
@@ -96,6 +96,9 @@ class FileSink:
         if self._recipe.pix_fmt != coding.pix_fmt:
             size = f"{info.width}x{info.height}"
             self.notices.append(f"{size} is odd: written as {self._recipe.pix_fmt}, size untouched")
+        # FFmpeg aborts the process over subtitles in pieces: they are added to the whole.
+        movie, heard = self._container.form in ("mp4", "mov"), options.sound and info.media
+        self._texts = bool(movie and heard and has_text(heard))
         self._parts = self._whole_parts()
         self.next_index = sum(self._parts.values())
         self._first = self.next_index
@@ -176,7 +179,8 @@ class FileSink:
             self._journal.begin(self._options.job)
         out = Output(path, self._container)
         first, sound = self._first == 0, self._options.sound
-        return PartWriter(out, self._recipe, self._info, first, sound, self.notices)
+        told = not self._texts
+        return PartWriter(out, self._recipe, self._info, first, sound, self.notices, told)
 
     @property
     def outlets(self) -> list[Outlet]:
@@ -200,7 +204,7 @@ class FileSink:
                 self._writer = None
                 self._parts[part_path(self._final, self._first)] = self.next_index - self._first
             done = next(iter(self._parts))
-            if len(self._parts) > 1 or self._first:
+            if len(self._parts) > 1 or self._first or self._texts:
                 done = self._join(cut)
             done = self._with_index_first(done, hurry=cut)
             self._note(0, done)
@@ -209,10 +213,11 @@ class FileSink:
         self._parts = {}
 
     def _join(self, cut: bool) -> Path:
-        """All parts as one file, not encoded again, with the sound copied afresh."""
+        """All parts as one file, not encoded again, with sound and subtitles copied afresh."""
         path = join_path(self._final)
         with open_media(str(next(iter(self._parts)))) as first:
-            out = Output(path, self._container)
+            container = self._container.unbroken if self._texts else self._container
+            out = Output(path, container)
             stream = out.container.add_stream_from_template(video_of(first, str(path)), opaque=True)
             stream.time_base = self._recipe.time_base
             stream.codec_context.framerate = self._recipe.rate
