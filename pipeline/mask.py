@@ -3,6 +3,7 @@ decoded in child processes."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ from models import pictures
 from pipeline.confined import confined, streamed
 from pipeline.errors import ConfigError, StreamError
 from pipeline.frame import Frame, Pixels
-from pipeline.sources import PICTURE_SUFFIXES, SourceOptions, frames_of
+from pipeline.sources import PICTURE_SUFFIXES, SourceOptions, open_source
+from pipeline.sources.file import CLEAR
 
 Shares = NDArray[np.float32]
 """Height x width x 1, how much a region has of each pixel, 0 to 1."""
@@ -34,6 +36,7 @@ class Mask:
         """Read or open it; ConfigError says what is wrong."""
         self.path, self._name, self._along = path, f"mask {path}", along
         self._still: Pixels | None = None
+        self._clear = False
         self._frames: Iterator[Frame] = iter(())
         self._scaled: tuple[Pixels, tuple[int, int], Shares] | None = None
         self._shown: Frame | None = None
@@ -49,7 +52,9 @@ class Mask:
 
     def _rewind(self) -> None:
         try:
-            self._frames = streamed(self._name, frames_of, self.path, self._along)
+            moving = streamed(self._name, _moving, self.path, self._along)
+            self._clear = next(moving) == CLEAR
+            self._frames = cast(Iterator[Frame], moving)
             self._shown = self._next = next(self._frames, None)
         except StreamError as error:
             raise ConfigError(f"{self._name}: {error}") from error
@@ -64,7 +69,8 @@ class Mask:
 
     def shape_notices(self, width: int, height: int) -> list[str]:
         """What the user should know before frames of this size are painted."""
-        return stretched(self._name, self.picture(0.0), width, height)
+        clear = [f"{self._name} has transparency, which is ignored in a video"] * self._clear
+        return clear + stretched(self._name, self.picture(0.0), width, height)
 
     def notices(self) -> list[str]:
         """What the user should know once all of it has been seen, which of a video is at its
@@ -74,9 +80,13 @@ class Mask:
             told.append(f"{self._name} is black everywhere: its style is not seen")
         if self._next is None and self._white:
             told.append(f"{self._name} is white everywhere: no style before its own is seen")
-        if self._ended_s is not None:
-            told.append(f"{self._name} ends at {self._ended_s:.2f} s: its last picture stays")
-        return told
+        return told + self.end_notices()
+
+    def end_notices(self) -> list[str]:
+        """What the user should know once frames have gone on without it."""
+        if self._ended_s is None:
+            return []
+        return [f"{self._name} ends at {self._ended_s:.2f} s: its last picture stays"]
 
     def at(self, time_s: float, width: int, height: int) -> Shares:
         """The shares at a time of the output; worked out once for each picture of the mask."""
@@ -102,6 +112,13 @@ class Mask:
             if time_s > end_s + self._step_s / 2:
                 self._ended_s = end_s + (self._along.start_s or 0)
         return self._shown.pixels
+
+
+def _moving(path: str, along: SourceOptions) -> Iterator[Frame | str]:
+    """CLEAR where it has transparency, else ""; then its frames."""
+    with open_source(path, along) as source:
+        yield CLEAR if CLEAR in source.notices else ""
+        yield from (frame for frame in source.frames() if frame is not None)
 
 
 def read_mask(path: str) -> Pixels:

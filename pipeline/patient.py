@@ -30,6 +30,7 @@ class Stylizer(stylizer.Stylizer):
         assert look.film is not None
         self._key_frames = KeyFrames(look.film.frames, look.film.cues, self._paint_key)
         self._under_way: tuple[int, float, Painting] | None = None
+        self._regions: Mask | None = None
 
     def open(self) -> Work:
         """As any stylizer; the regions that guide it are marked in style and frames."""
@@ -62,7 +63,9 @@ class Stylizer(stylizer.Stylizer):
         return Work(share=done, notices=self._said())
 
     def _said(self) -> list[str]:
-        missed = self._key_frames.notices
+        missed = list(self._key_frames.notices)
+        if self._regions is not None:
+            missed += self._regions.end_notices()
         self._notices += [text for text in missed if text not in self._notices]
         return super()._said()
 
@@ -80,7 +83,7 @@ class Stylizer(stylizer.Stylizer):
             cast(PatientEngine, self._engine),
             (self._look.strength, self._look.keep_color),
         )
-        if self._look.guides:
+        if self._regions is not None:
             marked = self._regions.picture(time_s)
             return (yield from engine.paint(pixels, self._codes[0], *about, marked))
         mixes = list(dict.fromkeys(self._layers.at(time_s)))

@@ -167,6 +167,25 @@ def test_regions_are_painted_from_regions(paint: Run, tmp_path: Path) -> None:
     assert blueness[:, :20].mean() > 20 + blueness[:, 28:].mean()
 
 
+def test_regions_that_end_before_the_film_are_told(paint: Run, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 40), "white").save(tmp_path / "style_mask.png")
+    white = [np.full((32, 32, 3), 255, np.uint8)] * 3
+    with av.open(str(tmp_path / "mask.mkv"), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "bgr0"
+        for frame in (av.VideoFrame.from_ndarray(pixels) for pixels in white):
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    done = paint(
+        film(tmp_path / "in", 9), "--model", "nnst", "--style", WAVE, "--size", "32",
+        "--style-mask", tmp_path / "style_mask.png", "--mask", tmp_path / "mask.mkv",
+        "--keyframes", "0,8", "-o", "null:",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "mask.mkv ends at 0.12 s: its last picture stays" in done.stderr
+    assert "is white everywhere" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

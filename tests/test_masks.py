@@ -56,6 +56,13 @@ def test_a_mask_that_ends_before_the_film_is_told(tmp_path: Path) -> None:
         Mask(path, SourceOptions(start_s=2.0))
 
 
+@pytest.mark.parametrize(("pix_fmt", "told"), [("argb", 1), ("rgb24", 0)])
+def test_transparency_of_a_video_is_told(tmp_path: Path, pix_fmt: str, told: int) -> None:
+    path = str(video(tmp_path / "mask.mov", 3, codec="qtrle", pix_fmt=pix_fmt))
+    said = [f"mask {path} has transparency, which is ignored in a video"]
+    assert Mask(path).shape_notices(160, 96) == said * told
+
+
 def test_a_video_of_one_picture_is_a_still(tmp_path: Path) -> None:
     mask = Mask(str(video(tmp_path / "mask.mp4", frames=1)))
     mask.picture(60.0)

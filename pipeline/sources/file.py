@@ -31,6 +31,7 @@ from pipeline.timing import MICROSECOND, Clock, resampled, ticks, zero_of
 THREADS = 2
 SAMPLED = 8
 """Packets: some that refer to others, in both directions."""
+CLEAR = "the video has transparency, which is ignored"
 _DEFAULT_RATE = Fraction(25)
 _DEMUX_RETRIES = 100
 _DAMAGE = (FFmpegError, IndexError, ValueError)
@@ -195,7 +196,7 @@ class FileSource:
         # What a GIF calls transparent is mostly what stays of the picture before.
         clear = any(c.is_alpha for c in first.format.components) and stream.name != "gif"
         if clear or stream.metadata.get("alpha_mode") == "1":  # of VP8 and VP9, beside the picture
-            self.notices.append("the video has transparency, which is ignored")
+            self.notices.append(CLEAR)
 
     def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame]:
         """The frames from index `start` on; those before it are sought past, or where that does
