@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PX = 40_000_000
@@ -67,6 +67,16 @@ def decode(data: bytes, beneath: str = "white") -> tuple[NDArray[np.uint8], tupl
         raise TooLarge("has too many pixels; make it smaller first") from error
     except _DAMAGE as error:
         raise ValueError("is not a picture that can be read (JPEG, PNG, WebP, ...)") from error
+
+
+def orientation(path: Path) -> int:
+    """What its EXIF says of which way up it is: 1, upright, to 8; 1 too where it cannot be read."""
+    try:
+        with Image.open(path, formats=FORMATS) as picture:
+            _check(picture)
+            return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except (Image.DecompressionBombError, *_DAMAGE):
+        return 1
 
 
 def _loaded(data: bytes) -> tuple[Image.Image, tuple[int, int]]:

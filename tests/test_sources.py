@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from pipeline import sources
 from pipeline.errors import SourceError, SourceInvalid
@@ -280,6 +280,24 @@ def test_pictures_of_another_shape_are_told(tmp_path: Path) -> None:
         assert source.notices == [
             "1 pictures are stretched to the shape of the first (64x48): b.png is the first of them"
         ]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_as_its_exif_says(
+    tmp_path: Path, orientation: int, suffix: str
+) -> None:
+    """As photographs of telephones are, which all have EXIF."""
+    path = tmp_path / f"a.{suffix}"
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    with Image.fromarray(media.picture(0)) as plain:
+        plain.save(path, exif=exif, quality=95)
+    with Image.open(path) as saved:
+        upright = np.asarray(ImageOps.exif_transpose(saved).convert("RGB"))
+    frames, source = read(path)
+    assert (source.info.height, source.info.width) == upright.shape[:2]
+    assert np.abs(frames[0].pixels.astype(int) - upright).mean() < 3
 
 
 def test_numbers_without_a_picture_are_told(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def read_picture(
         if frame is None:
             raise SourceInvalid(f"{path} cannot be decoded; is it damaged?")
         check_size(frame.width, frame.height, str(path))
-        turn = turn_of(frame)
+        turn = turn_of(frame, path)
         own = frame.width, frame.height
         if turn[0] % 2:
             own = own[::-1]
