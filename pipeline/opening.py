@@ -91,6 +91,8 @@ PROTOCOLS = {
 }
 """What a URL of each scheme may open, itself included."""
 
+COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
+"""Of streams that are pictures about a film, not its own."""
 _LOCK = threading.Lock()
 _listeners = 0
 _UNHEARD = logging.NullHandler()
@@ -387,8 +389,7 @@ def _listening() -> Iterator[None]:
 
 def video_of(container: InputContainer, text: str) -> VideoStream:
     """The first real video stream, ready to decode within the limits."""
-    covers = Disposition.attached_pic | Disposition.timed_thumbnails
-    streams = [s for s in container.streams.video if not s.disposition & covers]
+    streams = [s for s in container.streams.video if not s.disposition & COVERS]
     if not streams:
         raise SourceInvalid(f"{shown(text)} holds {_content(container)} but no video")
     decodable = [s for s in streams if s.codec_context is not None]

@@ -21,7 +21,7 @@ from av.subtitles.stream import SubtitleStream
 from pipeline.errors import SourceError
 from pipeline.frame import StreamInfo
 from pipeline.limits import hears
-from pipeline.opening import open_media, video_of
+from pipeline.opening import COVERS, open_media, video_of
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _TECHNICAL = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
@@ -207,6 +207,7 @@ class Sound:
                 self._add(stream)
             self._add_fonts(self._media)
         self._copy_facts(self._media)
+        self._note_lost(self._media)
         if self._tracks:
             self._seek(self._media)
             self._packets = self._read(self._media)
@@ -315,6 +316,15 @@ class Sound:
                 chapters.append({**chapter, "start": max(begin, 0), "end": end})
         if chapters:
             self._out.set_chapters(chapters)  # type: ignore[arg-type]
+
+    def _note_lost(self, media: InputContainer) -> None:
+        lost = []
+        if any(stream.disposition & COVERS for stream in media.streams.video):
+            lost.append("cover pictures")
+        if any("timecode" in stream.metadata for stream in media.streams):
+            lost.append("time codes")
+        if lost:
+            self._note(f"{' and '.join(lost)} of the film are left out")
 
     def _seek(self, media: InputContainer) -> None:
         if self._start_s * 1e6 <= (media.start_time or 0):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.stream import Disposition
 from media import video
 from test_front import STYLES
 from test_sinks import copy, killed
@@ -128,6 +129,34 @@ def test_subtitles_that_overlap_or_leave_gaps_stop_no_film(tmp_path: Path, suffi
     assert told(tmp_path / f"out.{suffix}") == [
         ("cue", pytest.approx(begin), pytest.approx(duration)) for begin, duration in cues
     ]
+
+
+@pytest.mark.parametrize(
+    ("cover", "code", "said"),
+    [
+        (True, False, ["cover pictures of the film are left out"]),
+        (False, True, ["time codes of the film are left out"]),
+        (False, False, []),
+    ],
+)
+def test_what_does_not_stay_is_told(
+    tmp_path: Path, cover: bool, code: bool, said: list[str]
+) -> None:
+    plain = video(tmp_path / "plain.mp4")
+    with av.open(str(plain)) as source, av.open(str(tmp_path / "film.mp4"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        if code:
+            stream.metadata["timecode"] = "01:00:00:00"
+        if cover:
+            front = out.add_stream("mjpeg", rate=1)
+            front.width, front.height, front.pix_fmt = 64, 64, "yuvj420p"
+            front.disposition = Disposition.attached_pic
+            out.mux([*front.encode(av.VideoFrame(64, 64, "yuvj420p")), *front.encode(None)])
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    assert copy(str(tmp_path / "film.mp4"), tmp_path / "out.mkv") == said
 
 
 def test_fonts_go_with_subtitles(film: Path, tmp_path: Path) -> None:
