@@ -58,8 +58,8 @@ def names() -> list[str]:
 
 @cache
 def system_of(name: str | Path) -> str:
-    """The system of a trained model; of those that ship each has its name. ValueError as `load`."""
-    if not Path(name).suffix:
+    """The system of a trained model. ValueError as `load`."""
+    if name in (*OPTIMISED, "identity"):
         return str(name)
     return metadata(name).get("model", Path(name).stem)
 
