@@ -19,6 +19,7 @@ HOMES = {
     "cuda": ("cuda", "CudaEngine"),
     "onnx": ("onnx", "OnnxEngine"),
     "openvino": ("openvino", "OpenVinoEngine"),
+    "openvino-bf16": ("openvino", "in_bfloat16"),
     "tensorrt": ("tensorrt", "TensorRtEngine"),
 }
 KINDS = ("auto", *HOMES)

@@ -55,7 +55,7 @@ def obtain(name: str, make: Callable[[Path], None]) -> Path:
 def code_version() -> str:
     """Changes with the code that makes what lies here: 16 hexadecimal digits."""
     here = Path(__file__).parent
-    own = (here / name for name in ("choice.py", "graph.py"))
+    own = (here / name for name in ("bearing.py", "choice.py", "graph.py", "precision.py"))
     sources = [*sorted((here.parent / "models").glob("*.py")), *own]
     return sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 

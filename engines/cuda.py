@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engines import Frames
-from engines.choice import psnr_db, scene
+from engines.choice import LEAST_DB, psnr_db, scene
 from engines.pytorch import Code, Paint, TorchEngine, painted
 from engines.sparing import shortage
 from engines.tiles import in_tiles
@@ -23,7 +23,6 @@ CHUNK = 2
 RECORDINGS = 8
 """Shapes whose graphs are kept; each holds the memory of a painting."""
 WARM_UPS = 3
-LEAST_DB = 40.0
 HALVES = (torch.float16, torch.bfloat16)
 
 Compute = Callable[[Tensor, Code, Tensor], Tensor]

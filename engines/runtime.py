@@ -150,9 +150,14 @@ def graph(model: str, side: str) -> Path:
 
         {"style": graph.write_style, "frame": graph.write_frame}[side](models.load(model), path)
 
-    about = [Path(model).stem, models.fingerprint(model), cache.code_version()]
+    return cache.obtain(f"{made_of(model)}-{side}.onnx", write)
+
+
+def made_of(model: str) -> str:
+    """What a graph is made of, as a name: others are made of something else."""
     torch_version = version("torch").split("+")[0]
-    return cache.obtain("-".join([*about, f"torch{torch_version}", f"{side}.onnx"]), write)
+    about = [Path(model).stem, models.fingerprint(model), cache.code_version()]
+    return "-".join([*about, f"torch{torch_version}"])
 
 
 def pad(frame: Frames, size: Size | None = None) -> Frames:

@@ -1,36 +1,21 @@
-"""Which convolutions of a frame side bear bfloat16 or 8 bits, and the ranges of their inputs."""
+"""The frames that lower precision is tried on, and what of a frame side bears it."""
 
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
-from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from engines import Frames
-from engines.precision import convolutions, lower
+from engines.bearing import ALONE_DB, calibrate, made_up
+from engines.precision import convolutions
 from engines.runtime import pad
 from export.options import ExportOptions
-from export.parity import difference, smooth
-from models.pictures import STYLE_SIDE, style_sized
 from pipeline.sources import SourceOptions, open_source
-
-Arrays = dict[str, NDArray[np.generic]]
 
 COUNT = 8
 """Frames of a clip that int8 is calibrated with."""
 FURTHEST = 250
 """Frames between two of them at most, so that a long film is not decoded whole."""
-HEADROOM = 1.5
-"""Of the largest value seen: other styles and scenes reach further, and clipping costs more than
-coarser steps."""
-ALONE_DB = {"bf16": 50.0, "int8": 44.0}
-"""A convolution that by itself costs the picture more than that is left out: a few of them, whose
-outputs vary little around a large mean, would cost nearly everything."""
 
 
 def bearing(frame: Path, style: Path, options: ExportOptions) -> dict[str, float]:
@@ -46,134 +31,8 @@ def frames_of(clip: str | None, short_px: int) -> list[Frames]:
     """Frames (1,H,W,3) spread over a video, their short side `short_px`, padded; without a video
     two made-up ones."""
     if clip is None:
-        return [pad(smooth(short_px, short_px, seed)[0])[None] for seed in range(3, 5)]
+        return made_up(short_px)
     with open_source(clip, SourceOptions(size=short_px)) as source:
         step = min(max(1, (source.info.frames or 0) // COUNT), FURTHEST)
         taken = islice(source.frames(), 0, step * COUNT, step)
         return [pad(frame.pixels)[None].copy() for frame in taken]
-
-
-def calibrate(
-    model: onnx.ModelProto, style: Path, frames: list[Frames], precision: str
-) -> dict[str, float]:
-    """The convolutions of a frame side that bear bf16 or int8, by the names of their nodes, each
-    with the largest magnitude that its input may have. ValueError: none does."""
-    scenes = list(combined(style, frames))
-    names = quantisable(model.graph) if precision == "int8" else convolutions(model.graph)
-    seen = largest(model, names, scenes)
-    # Half painted is the harder case: raw features and styled ones lie far apart.
-    few = [
-        scenes[0],
-        scenes[len(scenes) // 2],
-        scenes[-1] | {"strength": np.array(0.5, np.float32)},
-    ]
-    wanted = painted(model, few)
-    bearing: dict[str, float] = {}
-    for name in names:
-        one = {name: HEADROOM * seen[name]}
-        tried = copied(model)
-        lower(tried, precision, one)
-        pairs = zip(painted(rehearsed(tried), few), wanted, strict=True)
-        if min(difference("", 1.0, a, b).psnr_db for a, b in pairs) >= ALONE_DB[precision]:
-            bearing |= one
-    if not bearing:
-        raise ValueError(f"no convolution of it bears {precision}: --precision fp16")
-    return bearing
-
-
-def copied(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Another of the same."""
-    other = onnx.ModelProto()
-    other.CopyFrom(model)
-    return other
-
-
-def rehearsed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A lowered graph as CPUs can run it, which know bfloat16 only as something to cast from and
-    to: its operators compute in float32, and every value is rounded as before."""
-    model = copied(model)
-    known = onnx.shape_inference.infer_shapes(model).graph
-    types = {v.name: v.type.tensor_type.elem_type for v in known.value_info}
-    types |= {tensor.name: tensor.data_type for tensor in known.initializer}
-    nodes: list[onnx.NodeProto] = []
-
-    def cast(name: str, to: str, kind: int) -> str:
-        nodes.append(helper.make_node("Cast", [name], [to], to=kind))
-        return to
-
-    for i, node in enumerate(model.graph.node):
-        low = [types.get(name) == TensorProto.BFLOAT16 for name in node.output]
-        if node.op_type == "Cast" or not any(low):
-            nodes.append(node)
-            continue
-        node.input[:] = [
-            cast(name, f"{name}.{i}.{j}", TensorProto.FLOAT)
-            if types.get(name) == TensorProto.BFLOAT16
-            else name
-            for j, name in enumerate(node.input)
-        ]
-        outputs = list(node.output)
-        node.output[:] = [f"{name}.exact" for name in outputs]
-        nodes.append(node)
-        for name in outputs:
-            cast(f"{name}.exact", name, TensorProto.BFLOAT16)
-    del model.graph.node[:], model.graph.value_info[:]
-    model.graph.node.extend(nodes)
-    return model
-
-
-def combined(style: Path, frames: list[Frames]) -> Iterator[Arrays]:
-    """Inputs of the frame side: every frame in the look of made-up pictures and of the clip."""
-    session = onnxruntime.InferenceSession(str(style), providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    made_up = [smooth(STYLE_SIDE, STYLE_SIDE, seed)[0] for seed in range(3)]
-    looks = [style_sized(look) for look in (*made_up, frames[0][0], frames[-1][0])]
-    codes = [dict(zip(names, session.run(names, {"picture": x[None]}), strict=True)) for x in looks]
-    about = {"strength": np.array(1, np.float32), "keep_color": np.array(0, np.float32)}
-    for frame in frames:
-        for code in codes:
-            yield {"frames": frame, **about, **code}
-
-
-def quantisable(graph: onnx.GraphProto) -> list[str]:
-    """Full convolutions between features. What touches RGB would show, and depthwise ones gain
-    nothing from int8."""
-    shapes = {tensor.name: tensor.dims for tensor in graph.initializer}
-    found = []
-    for node in graph.node:
-        if node.op_type == "Conv":
-            groups = next((a.i for a in node.attribute if a.name == "group"), 1)
-            outputs, inputs = shapes[node.input[1]][:2]
-            found += [node.name] if groups == 1 and min(outputs, inputs) > 3 else []
-    return found
-
-
-def largest(model: onnx.ModelProto, names: list[str], scenes: list[Arrays]) -> dict[str, float]:
-    """The largest magnitude in the input of each of these nodes, over all scenes."""
-    inputs = {node.name: node.input[0] for node in model.graph.node if node.name in names}
-    watched = list(dict.fromkeys(inputs.values()))
-    probe = copied(model)
-    probe.graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in watched
-    )
-    session = opened(probe)
-    most = dict.fromkeys(watched, 0.0)
-    for scene in scenes:
-        for name, values in zip(watched, session.run(watched, scene), strict=True):
-            most[name] = max(most[name], float(np.abs(values).max()))
-    return {node: most[name] for node, name in inputs.items()}
-
-
-def painted(model: onnx.ModelProto, scenes: list[Arrays]) -> list[Frames]:
-    """What a frame side makes of scenes, on the CPU."""
-    session = opened(model)
-    return [np.asarray(session.run(["painted"], scene)[0], np.uint8) for scene in scenes]
-
-
-def opened(model: onnx.ModelProto) -> Any:
-    """ONNX Runtime, silent: it warns of what TensorRT is for. It must take out no rounding."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    data = model.SerializeToString()
-    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

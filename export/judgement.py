@@ -10,11 +10,12 @@ from torch import nn
 
 import models
 from engines import Frames
+from engines.bearing import smooth
 from engines.runtime import pad
 from evaluation.course import load_vgg
 from evaluation.scene import Judge, Scene
 from export.options import Size
-from export.parity import Open, as_torch, scalars, smooth
+from export.parity import Open, as_torch, scalars
 from export.pixels import Form
 from models.pictures import STYLE_SIDE, read_style, style_sized
 

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from engines import Frames
+from engines.bearing import smooth
 from engines.choice import CLOSE, psnr_db
 from engines.graph import rounded
 from engines.runtime import pad
@@ -135,12 +136,3 @@ def difference(
     """Two paintings, uint8, held against each other."""
     levels = int(np.abs(a.astype(int) - b).max())
     return Parity(size, strength, levels, round(psnr_db(a, b), 1), apart)
-
-
-def smooth(height: int, width: int, seed: int) -> Frames:
-    """A picture of waves with some grain, always the same, (1,H,W,3)."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:height, :width]
-    waves = [np.sin(x / a + y / b) for a, b in rng.uniform(9, 60, (3, 2))]
-    grain = rng.normal(0, 8, (height, width, 3))
-    return (np.stack(waves, 2) * 100 + 128 + grain).clip(0, 255).astype(np.uint8)[None]

@@ -13,16 +13,17 @@ import onnx
 import torch
 
 import models
+from engines.bearing import rehearsed, smooth
 from engines.choice import installed
 from engines.graph import adds
 from engines.precision import lower
 from engines.runtime import LEAST, MULTIPLE, graph, padded
-from export.calibration import bearing, frames_of, rehearsed
+from export.calibration import bearing, frames_of
 from export.formats import FORMATS, LOWERED, PRECISIONS
 from export.judgement import JUDGE, Figure, judge, sight
 from export.layers import Layer, first_apart, layers
 from export.options import ExportOptions, Size
-from export.parity import Parity, as_torch, compare, probe, smooth
+from export.parity import Parity, as_torch, compare, probe
 from export.pixels import FORMS as PIXELS
 from export.tensorrt import check, details
 from models.pictures import STYLE_SIDE

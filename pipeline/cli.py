@@ -161,7 +161,7 @@ def paint(source: str, options: StreamOptions) -> int:
         say(f"painting {shown(source)} to {outputs}: {size}")
         look = plan.look
         if look.engine == "auto" and not is_known(look.model, look.device, look.threads_each):
-            say("finding the fastest engine, once for this model: about half a minute")
+            say("finding the fastest engine, once for this model: up to a minute")
         return conclude(execute(plan, options, views))
 
 

@@ -122,7 +122,7 @@ def works(codec: str) -> bool:
 def advice() -> Iterator[tuple[str, str]]:
     """The engine that a run would take, and what it comes to."""
     if not choice.is_known(MODEL, "auto", os.cpu_count()):
-        print("measuring the engines, once for this model: about half a minute ...", flush=True)
+        print("measuring the engines, once for this model: up to a minute ...", flush=True)
     found = choice.known(MODEL, "auto", os.cpu_count())
     yield "fastest", found["why"]
     if "frame_ms" in found:

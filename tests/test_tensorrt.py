@@ -16,6 +16,7 @@ from conftest import ROOT, Run
 from onnx import TensorProto
 
 from engines import Engine, cache, load_engine
+from engines.bearing import calibrate, rehearsed
 from engines.choice import scene
 from engines.precision import cast_bytes_first, convolutions, lower
 from engines.runtime import graph
@@ -31,7 +32,7 @@ from engines.tensorrt import (
     pick,
 )
 from export.__main__ import main
-from export.calibration import calibrate, frames_of, rehearsed
+from export.calibration import frames_of
 from export.options import ExportOptions
 from export.parity import LEAST_DB as EXPORTED_DB
 from export.parity import difference
