@@ -442,6 +442,7 @@ def test_the_published_weights_are_in_the_configs() -> None:
         (["--content", "nowhere", "--style", "nowhere"], "no pictures in nowhere"),
         (["--stile", "x"], "did you mean --style"),
         (["--init", "none"], "no model 'none'"),
+        (["--model", "adaatn"], "did you mean adaattn?"),
         (["--init", "head=compact"], "no part 'head': there is encoder"),
         (["--frozen", "head"], "no part 'head'"),
         (["--clips", "x", "--content", "y"], "only with --similarity-weight"),
