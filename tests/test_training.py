@@ -440,6 +440,9 @@ def test_the_published_weights_are_in_the_configs() -> None:
     ("given", "message"),
     [
         (["--content", "nowhere", "--style", "nowhere"], "no pictures in nowhere"),
+        (["--content", ROOT / "styles", "nowhere"], "no pictures in nowhere: there is no such"),
+        (["--content", ROOT / "styles", ROOT / "models"], f"no pictures in {ROOT / 'models'}"),
+        (["--clips", "nowhere"], "no videos in nowhere: there is no such folder"),
         (["--stile", "x"], "did you mean --style"),
         (["--init", "none"], "no model 'none'"),
         (["--model", "adaatn"], "did you mean adaattn?"),
