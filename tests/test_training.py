@@ -465,6 +465,27 @@ def test_mistakes_get_one_line(train: Train, given: list[str], message: str) -> 
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([], "every loss has the weight 0"),
+        (["--teacher", "compact", "--imitation-steps", 1], "every loss has the weight 0"),
+        (["--range-weight", 1, "--teacher", "compact", "--imitation-steps", 1,
+          "--imitation-weight", 0], "--imitation-steps 0 leaves it out"),
+    ],
+)  # fmt: skip
+def test_a_step_without_a_loss_is_refused_before_the_first(
+    more: list[object], message: str, material: Path, tmp_path: Path, train: Train
+) -> None:
+    fields = (f.replace("_", "-") for f in TrainingOptions.__dataclass_fields__)
+    none = [word for f in fields if f.endswith("-weight") for word in (f"--{f}", 0)]
+    none[none.index("--imitation-weight") + 1] = 1
+    code, said = train(*compact(material, tmp_path / "out", 2), *none, *more)
+    assert code == 2
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
 def test_a_full_disk_gets_one_line_and_leaves_no_half_a_file(
     material: Path, tmp_path: Path, train: Train
 ) -> None:
