@@ -31,6 +31,9 @@ ALL = {
 
 def main(names: list[str]) -> int:
     """Run the named benchmarks, or all; print one table row for each figure."""
+    if {"-h", "--help"} & {*names}:
+        print(f"{__doc__}\n\nNAME: {', '.join(ALL)}; none: all of them")
+        return 0
     unknown = [n for n in names if n not in ALL]
     if unknown:
         print(f"no benchmark {', '.join(unknown)}: there is {', '.join(ALL)}", file=sys.stderr)

@@ -4,6 +4,8 @@ Every engine has `encode_style(picture) -> code`, made once per style, `mix(code
 `engine(frames, code, strength, keep_color) -> frames`, with frames as uint8 RGB (N,H,W,3).
 """
 
+import os
+import sys
 from collections.abc import Generator
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models
+
+# Runtimes that would tell their makers of every start, and keep a number for the machine. OpenVINO
+# forks a process for it, between threads, which can hang and holds up the end of ours.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+sys.modules.setdefault("openvino_telemetry", None)
 
 HOMES = {
     "torch": ("pytorch", "TorchEngine"),

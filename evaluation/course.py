@@ -26,17 +26,17 @@ SHEETS = 6
 @torch.no_grad()  # not inference mode: nnst paints by gradients
 def run(options: EvaluationOptions) -> Findings:
     """Judge all models on the same material; when no report is wanted, by VGG-19 alone."""
-    vgg, lpips = load_vgg(options.vgg), load_lpips(options)
+    # Folders first: a wrong one is told before a network that is missing.
     photographs = read_folder(Path(options.content or ""), options.side, options.pairs)
     styles = read_folder(Path(options.style or ""), options.side, options.pairs)
+    plan = orders(options, photographs, list(styles)) if options.output else []
+    vgg, lpips = load_vgg(options.vgg), load_lpips(options)
     painters: dict[str, Painter] = dict(load_painters(options.model, styles))
     models = list(painters)
     judges: list[Judge] = [vgg]
-    plan: list[Order] = []
     if options.output:
         painters = {UNTOUCHED: untouched, **painters}
         judges += [AppearanceJudge(options.seed), *([LpipsJudge(lpips)] if lpips else [])]
-        plan = orders(options, photographs, list(styles))
     scenes = [
         Scene(photograph, style, photographs[photograph], styles[style])
         for photograph, style in matched(list(photographs), list(styles), options.pairs)

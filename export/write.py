@@ -42,6 +42,10 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
     if target.exists() and not (target / "manifest.json").is_file():
         raise ConfigError(f"{target} holds no export, so it is not replaced: another -o")
     try:
+        models.system_of(name)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    try:
         if options.precision not in (known := PRECISIONS[options.format]):
             raise ConfigError(f"{options.format} is written as {', '.join(known)}")
         if (options.precision == "int8") != (options.clip is not None):

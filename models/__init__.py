@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from difflib import get_close_matches
 from functools import cache
 from hashlib import sha256
 from importlib import import_module
@@ -86,7 +87,7 @@ def metadata(name: str | Path) -> dict[str, str]:
 def build(system: str, **options: Any) -> nn.Module:
     """A fresh model; ValueError for a system or an option that does not exist or cannot be."""
     if system not in systems():
-        raise ValueError(f"no model '{system}': there is {', '.join(systems())}")
+        raise _absent(system, systems())
     try:
         model: nn.Module = import_module(f"models.{system}").build(**options)
     except (TypeError, RuntimeError, ArithmeticError) as error:
@@ -151,7 +152,7 @@ def weights_file(name: str | Path) -> Path:
     if not path.is_file() and Path(name).suffix:
         raise ValueError(f"no model '{name}': there is no such file")
     if not path.is_file():
-        raise ValueError(f"no model '{name}': there is {', '.join(names())}, or a weights file")
+        raise _absent(str(name), names(), ", or a weights file")
     if path.suffix in (".pth", ".pt"):
         raise ValueError(f"{path} must first become one of ours: python -m models.import_published")
     return path
@@ -163,6 +164,12 @@ def fingerprint(name: str | Path) -> str:
     path = weights_file(name)
     files = [path, *(weights_file(part) for part in parts(path).values())]
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+def _absent(name: str, known: list[str], more: str = "") -> ValueError:
+    """No model has this name; those that there are, and the nearest."""
+    near = "".join(f" (did you mean {n}?)" for n in get_close_matches(name, known, 1, 0.5))
+    return ValueError(f"no model '{name}'{near}: there is {', '.join(known)}{more}")
 
 
 def _described(path: Path, about: dict[str, str], state: dict[str, Any]) -> nn.Module:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 import models
 
@@ -35,11 +35,13 @@ def write(path: Path, code: Arrays, model: str | Path) -> None:
     whole = {name: np.ascontiguousarray(values) for name, values in code.items()}
     try:
         about = {KEY: models.fingerprint(model), "model": Path(model).stem, "sha256": digest(whole)}
-        save_file(whole, part, about)
+        # Its own way to a file would leave one that nobody but its maker may read.
+        part.write_bytes(save(whole, about))
         part.replace(path)
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise ValueError(f"its code cannot be written to {path}: {error.strerror}") from error
+    finally:
         part.unlink(missing_ok=True)
-        raise ValueError(f"its code cannot be written to {path}: {error}") from error
 
 
 def digest(code: Arrays) -> str:

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 import models
@@ -223,10 +222,10 @@ def write(state: dict[str, Tensor], out: Path, about: dict[str, str]) -> None:
     """Under a temporary name first, so that no half a file is ever found under the right one."""
     partial = out.with_name(f".{out.name}.partial")
     try:
-        save_file(state, partial, about)
+        partial.write_bytes(save(state, about))
         partial.replace(out)
-    except SafetensorError as error:
-        raise ValueError(f"cannot write {out}: {error}") from error
+    except OSError as error:
+        raise ValueError(f"cannot write {out}: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -1,6 +1,7 @@
 """Engines: all paint the same picture; what they keep on disk is checked; `auto` says why."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -231,3 +232,13 @@ def test_the_command_takes_an_engine_and_says_it(paint: Run, tmp_path: Path) -> 
     assert wrong.returncode == 2
     assert "did you mean onnx?" in wrong.stderr
     assert len(wrong.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["engines.onnx", "engines.openvino", "export.calibration"])
+def test_no_runtime_calls_its_maker(module: str, tmp_path: Path) -> None:
+    """Neither keeps a number for the machine, nor has what would send it."""
+    code = f"import {module}, sys; import openvino; assert not sys.modules['openvino_telemetry']"
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"HOME": str(tmp_path)}, check=True
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -390,6 +390,8 @@ def test_a_sheet_has_the_same_pictures_in_a_row_for_each_model() -> None:
     ("words", "message"),
     [
         (["--content", "nowhere"], "cannot read the folder nowhere"),
+        (["--style", "nowhere", "--vgg", "{heads}"], "cannot read the folder nowhere"),
+        (["--clips", "nowhere", "-o", "{tmp}/r", "--vgg", "{heads}"], "cannot read the folder"),
         (["--style", "{clips}"], "no pictures in"),
         (["--clips", "{content}", "-o", "{tmp}/r"], "no clips in"),
         (["--clips", "{broken}", "-o", "{tmp}/r"], "bad.mp4 is not a video"),

@@ -267,7 +267,9 @@ def test_parity_is_strict_in_fp32_and_in_decibels_in_fp16() -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["none"], 1, "no model 'none'"),
+        (["none"], 2, "error: no model 'none'"),
+        (["compcat"], 2, "did you mean compact?"),
+        ([__file__], 2, "is not a weights file"),
         (["compact", "--format", "onyx"], 2, "did you mean onnx?"),
         (["compact", "--sizes", "64"], 2, "WIDTHxHEIGHT"),
         (["compact", "--sizes", "64x64,8"], 2, "WIDTHxHEIGHT"),

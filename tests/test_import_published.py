@@ -176,6 +176,8 @@ def test_prefix_of_parallel_training_and_published_sampling(
 def test_the_encoder_alone_is_a_part_for_training(files: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "encoder.safetensors"
     assert main([str(files["vgg"]), "-o", str(out)]) == 0
+    (tmp_path / "plain").touch()
+    assert out.stat().st_mode == (tmp_path / "plain").stat().st_mode
     model = models.build("adaattn", width=1.0)
     begin(model, f"encoder={out}")
     theirs = torch.load(files["vgg"], weights_only=True)

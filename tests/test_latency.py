@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, Run
 
+from benchmarks.__main__ import main as benchmarks
 from benchmarks.scale import sleeping
 from benchmarks.steady import Watch
 from engines import Frames, load_engine
@@ -345,3 +346,10 @@ def test_a_style_that_is_made_ready_holds_up_no_frame(monkeypatch: pytest.Monkey
         while np.array_equal(after := painted(4), before):
             assert time.monotonic() < until_s
         assert np.array_equal(painted(5), after)
+
+
+def test_the_benchmarks_say_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmarks(["--help"]) == 0
+    assert "NAME: stream, latency" in capsys.readouterr().out
+    assert benchmarks(["speed"]) == 2
+    assert "there is stream, latency" in capsys.readouterr().err

@@ -39,6 +39,8 @@ def plain(paint: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, lis
 def test_a_code_paints_like_its_picture(paint: Run, plain: dict, tmp_path: Path) -> None:
     code = tmp_path / "wave.style"
     assert styles.main(["make", str(WAVE), "-o", str(code)]) == 0
+    (tmp_path / "plain").touch()  # who may read that may read a code: a service paints with it
+    assert code.stat().st_mode == (tmp_path / "plain").stat().st_mode
     assert code.stat().st_size < 1_000_000
     frames = painted(paint, tmp_path / "out", "--style", code)
     for frame, wanted in zip(frames, plain["wave"], strict=True):

@@ -6,6 +6,7 @@ everything that computes with them is the real thing.
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -440,8 +441,12 @@ def test_the_published_weights_are_in_the_configs() -> None:
     ("given", "message"),
     [
         (["--content", "nowhere", "--style", "nowhere"], "no pictures in nowhere"),
+        (["--content", ROOT / "styles", "nowhere"], "no pictures in nowhere: there is no such"),
+        (["--content", ROOT / "styles", ROOT / "models"], f"no pictures in {ROOT / 'models'}"),
+        (["--clips", "nowhere"], "no videos in nowhere: there is no such folder"),
         (["--stile", "x"], "did you mean --style"),
         (["--init", "none"], "no model 'none'"),
+        (["--model", "adaatn"], "did you mean adaattn?"),
         (["--init", "head=compact"], "no part 'head': there is encoder"),
         (["--frozen", "head"], "no part 'head'"),
         (["--clips", "x", "--content", "y"], "only with --similarity-weight"),
@@ -458,6 +463,55 @@ def test_mistakes_get_one_line(train: Train, given: list[str], message: str) -> 
     assert code == 2
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([], "every loss has the weight 0"),
+        (["--teacher", "compact", "--imitation-steps", 1], "every loss has the weight 0"),
+        (["--range-weight", 1, "--teacher", "compact", "--imitation-steps", 1,
+          "--imitation-weight", 0], "--imitation-steps 0 leaves it out"),
+    ],
+)  # fmt: skip
+def test_a_step_without_a_loss_is_refused_before_the_first(
+    more: list[object], message: str, material: Path, tmp_path: Path, train: Train
+) -> None:
+    fields = (f.replace("_", "-") for f in TrainingOptions.__dataclass_fields__)
+    none = [word for f in fields if f.endswith("-weight") for word in (f"--{f}", 0)]
+    none[none.index("--imitation-weight") + 1] = 1
+    code, said = train(*compact(material, tmp_path / "out", 2), *none, *more)
+    assert code == 2
+    assert message in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_full_disk_gets_one_line_and_leaves_no_half_a_file(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    out, limits = tmp_path / "out", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        code, said = train(*compact(material, out, 1))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 1
+    assert said.splitlines()[-1] == f"error: cannot write into {out}: File too large"
+    assert [path.name[:6] for path in out.iterdir()] == ["events"]
+    assert train(*compact(material, out, 1))[0] == 0
+    # Others may read what one has trained, as they may its checkpoint.
+    modes = {path.stat().st_mode for path in (out / "checkpoint.pt", out / "weights.safetensors")}
+    assert len(modes) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_where_the_run_is_to_lie_gets_one_line(
+    workers: int, material: Path, tmp_path: Path, train: Train
+) -> None:
+    (tmp_path / "file").touch()
+    code, said = train(*compact(material, tmp_path / "file", 1, "--workers", workers))
+    assert code == 1
+    assert said == f"error: cannot write into {tmp_path / 'file'}: File exists\n"
 
 
 def test_pictures_are_seen_as_styles_of_a_stream_are(

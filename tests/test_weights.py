@@ -58,6 +58,8 @@ def test_a_trained_encoder_is_kept(tmp_path: Path) -> None:
     )
     assert main([str(whole), str(other)]) == 0
     assert load_file(other).keys() == load_file(whole).keys()
+    (tmp_path / "plain").touch()
+    assert other.stat().st_mode == (tmp_path / "plain").stat().st_mode
     models.load(other)
 
 

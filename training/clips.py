@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.errors import SourceError
 from pipeline.sources import SourceOptions, open_source
-from training.data import Pixels, batch, crop, window
+from training.data import Pixels, batch, crop, files, window
 
 SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".3gp", ".ogv"),
@@ -50,7 +50,7 @@ def read(folders: Sequence[str], short_side: int, apart: int, limit: int) -> Cli
 
     Those that cannot be decoded are named and left out. ValueError when none is left.
     """
-    paths = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = files(folders, SUFFIXES, "videos")
     runs = []
     for path in paths:
         try:

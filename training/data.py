@@ -81,9 +81,8 @@ def read(folders: Sequence[str], short_side: int) -> list[Pixels]:
     ValueError when there is none."""
     if not folders:
         raise ValueError("no pictures: name folders of them with --content (or --clips), --style")
-    paths = sorted(p for f in folders for p in Path(f).rglob("*") if p.suffix.lower() in SUFFIXES)
     found = []
-    for path in paths:
+    for path in files(folders, SUFFIXES, "pictures"):
         try:
             found.append(load(path, short_side))
         except (ValueError, OSError) as error:
@@ -91,6 +90,19 @@ def read(folders: Sequence[str], short_side: int) -> list[Pixels]:
     if not found:
         raise ValueError(f"no pictures in {', '.join(folders)}")
     return found
+
+
+def files(folders: Sequence[str], suffixes: set[str], what: str) -> list[Path]:
+    """All files with these suffixes, sorted. ValueError names a folder without any: beside others
+    that have some, a misspelt one would be missed by nobody."""
+    found: list[Path] = []
+    for folder in folders:
+        inside = [p for p in Path(folder).rglob("*") if p.suffix.lower() in suffixes]
+        if not inside:
+            why = "" if Path(folder).is_dir() else ": there is no such folder"
+            raise ValueError(f"no {what} in {folder}{why}")
+        found += inside
+    return sorted(found)
 
 
 def load(path: Path, short_side: int) -> Pixels:

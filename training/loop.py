@@ -8,16 +8,17 @@ import copy
 import math
 import time
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from pipeline.errors import StreamError
+from pipeline.errors import SinkError, StreamError
 from training.options import RunOptions
 
 STAIR = 0.3
@@ -65,8 +66,7 @@ class Loop:
         wrap: Callable[[nn.Module], nn.Module] = lambda module: module,
     ) -> None:
         self.task, self.options, self.rank = task, options, rank
-        self.out = Path(options.out)
-        self.out.mkdir(parents=True, exist_ok=True)
+        self.out = made(options.out)
         self.model = task.model
         self.device = next(self.model.parameters()).device
         self.shadow = copy.deepcopy(self.model).requires_grad_(False).eval()
@@ -82,7 +82,16 @@ class Loop:
         self.module = wrap(task.module)
 
     def run(self) -> None:
-        """Train to the last step; the running mean of the weights ends in `weights.safetensors`."""
+        """Train to the last step; the running mean of the weights ends in `weights.safetensors`.
+
+        SinkError where that cannot be written.
+        """
+        try:
+            self._run()
+        except OSError as error:  # pictures are in memory: what is left to fail is to write
+            raise unwritten(self.out, error) from error
+
+    def _run(self) -> None:
         o = self.options
         log = SummaryWriter(str(self.out), purge_step=self.step + 1) if self.rank == 0 else None
         began_s, first = time.monotonic(), self.step
@@ -168,13 +177,12 @@ class Loop:
             "optimiser": self.optimiser.state_dict(),
             "beside": self.beside,
         }
-        part = self.out / "checkpoint.part"
-        torch.save(state, part)
-        part.replace(self.out / "checkpoint.pt")
+        checkpoint = BytesIO()
+        torch.save(state, checkpoint)
+        put(self.out / "checkpoint.pt", checkpoint.getbuffer())
         tensors, about = self.task.shipped(self.shadow)
         halves = {name: t.half().contiguous() for name, t in tensors.items()}
-        save_file(halves, self.out / "weights.part", metadata=about | {"step": str(self.step)})
-        (self.out / "weights.part").replace(self.out / "weights.safetensors")
+        put(self.out / "weights.safetensors", save(halves, about | {"step": str(self.step)}))
 
     def _resume(self) -> None:
         path = self.out / "checkpoint.pt"
@@ -205,6 +213,29 @@ class Loop:
             raise ValueError("other terms of the loss")
         for name, p in self.beside.items():
             p.copy_(saved[name])
+
+
+def made(out: str) -> Path:
+    """The folder of a run; SinkError where there can be none."""
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritten(Path(out), error) from error
+    return Path(out)
+
+
+def unwritten(out: Path, error: OSError) -> SinkError:
+    return SinkError(f"cannot write into {out}: {error.strerror or error}")
+
+
+def put(path: Path, content: bytes | memoryview) -> None:
+    """Write a file as a whole or not at all; OSError. What it held before stays until then."""
+    part = path.with_suffix(".part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def schedule(options: RunOptions, step: int) -> float:

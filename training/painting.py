@@ -101,6 +101,10 @@ class Painting:
             raise ValueError("--batch 1: contrastive terms compare the pictures of a batch")
         if o.imitation_steps and o.teacher is None:
             raise ValueError("--imitation-steps: say whom to imitate with --teacher")
+        if o.imitation_steps and "imitation" not in self.weights:
+            raise ValueError("--imitation-weight 0: --imitation-steps 0 leaves it out")
+        if o.imitation_steps < o.steps and not self.weights.keys() - {"imitation"}:
+            raise ValueError("every loss has the weight 0: nothing says what is to be learnt")
         if o.clips and o.content and "similarity" not in self.weights:
             raise ValueError("--clips beside --content are of use only with --similarity-weight")
 

@@ -26,7 +26,7 @@ def write_sheet(
     model: nn.Module, content: Pictures, style: Pictures, folder: Path, step: int
 ) -> None:
     """A grid of 4 photographs x 6 styles, or of fewer where one would be there twice, as
-    `sheet_<step>.png` in `folder`."""
+    `sheet_<step>.png` in `folder`; OSError."""
     device = next(model.parameters()).device
     rng = np.random.default_rng(0)
     rows, columns = (
@@ -39,4 +39,5 @@ def write_sheet(
         painted = [model(photo.to(device), code).cpu() for code in codes]
         lines.append(torch.cat([photo, *painted], 3))
     sheet = (torch.cat(lines, 2)[0].permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
-    cv2.imwrite(str(folder / f"sheet_{step:06d}.png"), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    _, png = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    (folder / f"sheet_{step:06d}.png").write_bytes(png.tobytes())

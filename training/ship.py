@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 import models
 
@@ -25,7 +25,10 @@ def ship(source: Path, target: Path) -> None:
             if own.keys() <= part.keys() and all(torch.equal(own[n], part[n]) for n in own):
                 left_out[place] = path.stem
                 tensors = {n: t for n, t in tensors.items() if not n.startswith(f"{place}.")}
-    save_file(tensors, target, metadata=about | {"parts": json.dumps(left_out)})
+    try:
+        target.write_bytes(save(tensors, about | {"parts": json.dumps(left_out)}))
+    except OSError as error:
+        raise ValueError(f"cannot write {target}: {error.strerror}") from error
     said = ", ".join(f"{place} ({part})" for place, part in left_out.items()) or "nothing"
     print(f"{target}: {target.stat().st_size} bytes; left out: {said}")
 

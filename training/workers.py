@@ -29,7 +29,7 @@ from ray.train import (
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 
 from pipeline.errors import ConfigError, StreamError
-from training.loop import Loop
+from training.loop import Loop, made
 from training.options import RunOptions
 
 DEATHS = 3
@@ -42,8 +42,7 @@ def spread(task: str, options: RunOptions) -> None:
     gpus = torch.cuda.device_count()
     if gpus and options.workers > gpus:
         raise ConfigError(f"--workers {options.workers}: there are {gpus} GPUs")
-    out = Path(options.out).resolve()
-    out.mkdir(parents=True, exist_ok=True)
+    out = made(options.out).resolve()
     (out / SAID).write_text("")
     over = Event()
     echo = Thread(target=follow, args=(out / SAID, over))
