@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import openvino
 import pytest
 from conftest import ROOT, Run
 from fresh import weights
@@ -131,6 +130,8 @@ def test_what_openvino_compiled_for_a_size_is_kept(kept: Path) -> None:
 @pytest.mark.parametrize("engine", ["openvino"], indirect=True)
 def test_bfloat16_paints_nearly_the_same_or_is_refused(engine: Engine) -> None:
     """Smooth frames and dark lines are the hardest: see engines/bearing.py."""
+    import openvino  # after engines/, which keeps it from sending anything
+
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         with pytest.raises(ValueError, match="no bfloat16"):
             load_engine("compact", "cpu", kind="openvino-bf16")
