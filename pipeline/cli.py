@@ -9,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engines.choice import is_known
 from pipeline.errors import ConfigError, SourceLost, StreamError
 from pipeline.films import Film, films_of, table
 from pipeline.logs import note, say, speak
 from pipeline.opening import shown
 from pipeline.options import Parser, add_options, build, read_yaml
-from pipeline.plan import Plan, planned
+from pipeline.plan import Plan, planned, unmeasured
 from pipeline.progress import ProgressView
 from pipeline.report import Progress, Report
 from pipeline.request import StreamOptions
@@ -159,8 +158,7 @@ def paint(source: str, options: StreamOptions) -> int:
         outputs = ", ".join(map(shown, plan.sinks))
         size = f"{plan.info.width}x{plan.info.height}"
         say(f"painting {shown(source)} to {outputs}: {size}")
-        look = plan.look
-        if look.engine == "auto" and not is_known(look.model, look.device, look.threads_each):
+        if unmeasured(plan.look):
             say("finding the fastest engine, once for this model: up to a minute")
         return conclude(execute(plan, options, views))
 

@@ -243,3 +243,15 @@ def test_no_runtime_calls_its_maker(module: str, tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"HOME": str(tmp_path)}, check=True
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_measured_for_a_single_picture(
+    paint: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path / "cache"))
+    cv2.imwrite(str(tmp_path / "a.png"), frame(48, 64)[0])
+    done = paint(tmp_path / "a.png", "--style", ROOT / "styles/wave.jpg", "-o", tmp_path / "b.png")
+    assert done.returncode == 0, done.stderr
+    assert cv2.imread(str(tmp_path / "b.png")).shape == (48, 64, 3)
+    assert "fastest" not in done.stderr
+    assert not list(tmp_path.glob("cache/choice-*"))
