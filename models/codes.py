@@ -39,7 +39,7 @@ def write(path: Path, code: Arrays, model: str | Path) -> None:
         part.write_bytes(save(whole, about))
         part.replace(path)
     except OSError as error:
-        raise ValueError(f"its code cannot be written to {path}: {error.strerror}") from error
+        raise ValueError(f"the code cannot be written to {path}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -243,7 +243,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         system = convert(given.files, given.output, given.published)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        named = isinstance(error, OSError) and error.filename
+        print(
+            f"error: {error.filename}: {error.strerror}" if named else f"error: {error}",
+            file=sys.stderr,
+        )
         return 2
     print(f"{system.title} -> {given.output}")
     return 0

@@ -38,18 +38,28 @@ def main(arguments: list[str]) -> int:
     output = given.output or given.picture.with_suffix(codes.SUFFIX)
     try:
         if output.suffix != codes.SUFFIX:
-            raise ValueError(f"its code must be a {codes.SUFFIX} file, not {output.name}")
-        pixels, told = pictures.read_style(given.picture)
+            raise ValueError(f"a style code is a {codes.SUFFIX} file, not {output.name}")
+        pixels, told = picture(given.picture)
         if told:
             print(f"note: {given.picture} {told}")
         with torch.inference_mode():
             code = encode(models.load(given.model), pixels)
         codes.write(output, {name: t.numpy() for name, t in code.items()}, given.model)
     except (ValueError, OSError) as error:
-        print(f"error: {given.picture}: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"written: {output}")
     return 0
+
+
+def picture(path: Path) -> tuple[pictures.Pixels, str]:
+    """As pictures.read_style; its errors name the file."""
+    try:
+        return pictures.read_style(path)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 if __name__ == "__main__":
