@@ -226,6 +226,12 @@ def test_nobody_who_calls_is_one_line_and_no_more(
 
 
 @needed
+def test_it_has_no_port_that_is_understood() -> None:
+    with pytest.raises(SourceInvalid, match=r"^srt://127.0.0.1 is no address"):
+        open_source("srt://127.0.0.1", SourceOptions(wait=True))
+
+
+@needed
 def test_nobody_there_is_said_without_the_passphrase() -> None:
     with pytest.raises(SourceLost, match=r"^srt://127.0.0.1:\d+ cannot be reached"):
         open_source(f"srt://127.0.0.1:{free_port()}?passphrase=a-long-word")
