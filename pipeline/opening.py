@@ -145,6 +145,20 @@ def quoted(text: str) -> str:
     return f"{scheme}{colon}{quote(unquote(name), '')}{mark}{quote(unquote(word), '')}@{rest}"
 
 
+def no_address(text: str) -> str:
+    """Why an address is none, and whoever waits for it would wait for ever; "" where it is one."""
+    scheme = scheme_of(text)
+    try:
+        url = urlsplit(quoted(text))
+        is_whole = url.port or (url.hostname and scheme not in ("udp", "tcp", "srt"))
+    except SourceInvalid as error:
+        return str(error)
+    except ValueError:  # a port of more than 65535
+        is_whole = False
+    like = f"{scheme}://host:9000/..."
+    return "" if is_whole else f"{shown(text)} is no address: write it like {like}"
+
+
 @contextmanager
 def mapped(text: str) -> Iterator[None]:
     """Turns whatever FFmpeg raises into one line about `text`."""

@@ -25,6 +25,17 @@ COPY = (
     # Pictures do not wait for sound, which comes in larger pieces: measured, up to 0.3 s.
     *("-max_interleave_delta", "1"),
 )
+PACKET_BYTES = 1316
+"""Seven of MPEG-TS, which is what a packet of SRT holds."""
+AS_IT_IS = (
+    *("-blocksize", str(PACKET_BYTES), "-f", "data", "-raw_packet_size", str(PACKET_BYTES)),
+    *("-i", "pipe:0", "-map", "0", "-c", "copy", "-f", "data", "-flush_packets", "1"),
+)
+"""Bytes, which nothing has to be known of, so that it calls before there are pictures."""
+EMPTY = (b"\x47\x1f\xff\x10" + bytes([255] * 184)) * 7
+"""A packet of MPEG-TS that says nothing, for FFmpeg looks at the first bytes before it calls."""
+CONNECTED = b"Output #0"
+"""What it says then, and not before."""
 
 
 @cache
@@ -37,6 +48,10 @@ def lacks() -> str:
     if "srt" not in listed.stdout.split():
         return "the ffmpeg command on this machine was built without SRT: install one that has it"
     return ""
+
+
+class Unreached(ConnectionError):
+    """Nobody is at the address, or none who takes what is secret in it."""
 
 
 class Pipe:
@@ -90,8 +105,9 @@ def receiving(text: str, first_s: float, patience: Patience) -> Iterator[Pipe]:
 
 
 @contextmanager
-def sending(text: str) -> Iterator[IO[bytes]]:
-    """Takes MPEG-TS and sends it to the address; BrokenPipeError when that ends."""
+def sending(text: str, ended: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Takes MPEG-TS and sends it to the address, once connected; BrokenPipeError when that ends,
+    or `ended` can be read before."""
     parts = urlsplit(text)
     asked = parse_qsl(parts.query)
     plain = parts._replace(query=urlencode([(k, v) for k, v in asked if k not in SECRETS]))
@@ -99,17 +115,30 @@ def sending(text: str) -> Iterator[IO[bytes]]:
         preset.writelines(f"{key}={value}\n" for key, value in asked if key in SECRETS)
         preset.flush()
         secret = ("-fpre", preset.name) if set(dict(asked)) & SECRETS else ()
-        command = [COMMAND, "-v", "quiet", *IN, "-f", "mpegts", "-i", "pipe:0", *COPY, *secret]
-        child = subprocess.Popen(
-            [*command, plain.geturl()], bufsize=0, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+        command = [COMMAND, "-hide_banner", "-nostats", *AS_IT_IS, *secret, plain.geturl()]
+        child = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
         assert child.stdin
         try:
+            child.stdin.write(EMPTY)
+            _await_connection(child, ended)
             yield child.stdin
             child.stdin.close()
-            child.wait(ENDING_S)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(ENDING_S)
         finally:
             child.kill()
             child.wait()
             with suppress(OSError):
                 child.stdin.close()
+
+
+def _await_connection(child: "subprocess.Popen[bytes]", ended: IO[bytes]) -> None:
+    assert child.stderr
+    with child.stderr as said:  # of what comes later nothing is wanted, and no pipe can fill
+        while said in select.select([said, ended], [], [])[0]:
+            line = said.readline()
+            if line.startswith(CONNECTED):
+                return
+            if not line:
+                raise Unreached
+        raise BrokenPipeError

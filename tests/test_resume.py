@@ -149,6 +149,7 @@ def test_a_full_disk_is_said_and_gone_on_from(
     full = paint(*words, out)
     assert full.returncode == 1
     assert "the disk is full" in full.stderr.splitlines()[-1]
+    assert "--resume goes on with it" in full.stderr.splitlines()[-1]
     part = small_disk / f"out.part.{suffix}"
     whole = len(times(part)) // 60 * 60
     assert whole >= 60

@@ -187,6 +187,35 @@ def test_who_calls_is_sent_it_however_late(tmp_path: Path) -> None:
 
 
 @needed
+def test_what_nobody_takes_is_not_sent() -> None:
+    address = f"srt://127.0.0.1:{free_port()}"
+    with open_sink(f"{address}?passphrase=a-long-word", LIVE) as sink:
+        for frame in frames(1 << 30):
+            sink.write(frame)
+            assert not sink.outlets[0].up
+            if sink.outlets[0].lost:
+                break
+        with pytest.raises(SinkError, match="^" + address + ": nothing .* cannot be reached"):
+            sink.finish()
+
+
+@needed
+def test_nobody_has_to_call_and_nothing_stays_behind() -> None:
+    address = f"srt://127.0.0.1:{free_port()}"
+    others = {*started()}
+    with open_sink(f"{address}?mode=listener", LIVE) as sink:
+        ours = set[int]()
+        for frame in frames(1 << 30):
+            sink.write(frame)
+            ours = {*started()} - others
+            if len(ours) == 2:  # the process that sends, and its ffmpeg
+                break
+        sink.finish()
+        assert sink.notices == [f"{address}: nobody called"]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in ours)
+
+
+@needed
 def test_nobody_who_calls_is_one_line_and_no_more(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -194,6 +223,12 @@ def test_nobody_who_calls_is_one_line_and_no_more(
     with pytest.raises(SourceSilent, match=r"^srt://127.0.0.1:\d+ sends nothing"):
         open_source(f"srt://127.0.0.1:{free_port()}?mode=listener")
     assert capfd.readouterr() == ("", "")
+
+
+@needed
+def test_it_has_no_port_that_is_understood() -> None:
+    with pytest.raises(SourceInvalid, match=r"^srt://127.0.0.1 is no address"):
+        open_source("srt://127.0.0.1", SourceOptions(wait=True))
 
 
 @needed

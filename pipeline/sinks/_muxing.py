@@ -30,8 +30,9 @@ _TAGS = {"hevc": "hvc1"}
 
 
 @contextmanager
-def failures(final: Path) -> Iterator[None]:
-    """Turns whatever FFmpeg or the disk raises into one line about `final`."""
+def failures(final: Path, resumable: bool) -> Iterator[None]:
+    """Turns whatever FFmpeg or the disk raises into one line about `final`. `resumable`: a later
+    run can go on with what there is."""
     try:
         yield
     except FAILURES as error:
@@ -39,9 +40,9 @@ def failures(final: Path) -> Iterator[None]:
         code = getattr(cause, "errno", None)
         why = getattr(cause, "strerror", None) or type(cause).__name__
         if code in _FULL:
+            further = ", --resume goes on with it" if resumable else ""
             raise SinkError(
-                f"{final}: the disk is full; what was written stays as .part, "
-                "--resume goes on with it"
+                f"{final}: the disk is full; what was written stays as .part{further}"
             ) from None
         raise SinkError(f"{final} cannot be written ({why})") from None
 

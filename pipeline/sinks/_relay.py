@@ -17,6 +17,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from io import BytesIO
 from types import TracebackType
@@ -39,7 +40,7 @@ which is a HEADER, a SIZE and its samples."""
 MOST_PIECES = 1000
 STALLED_S, PATIENCE_S = 5.0, 0.25
 """Longest time that a frame may take to be handed over; how often is looked meanwhile."""
-ENDING_S = 5.0
+ENDING_S, LEAVING_S = 5.0, 1.0
 WAITS_S, LISTENING_S = (0.5, 30.0), (0.5, 0.5)
 """Before the process is started again, at first and at most; where it is for others to call, it
 listens again soon."""
@@ -133,7 +134,9 @@ class Relay(ABC):
         said = []
         if self._failures:
             said.append(f"{self._name} was lost {self._failures} times: {self._why}")
-        if self._dropped:
+        if self._ended and self.listens and not self._sent:
+            said.append(f"{self._name}: nobody called")
+        elif self._dropped:
             said.append(f"{self._name}: {self._dropped} frames came too fast for it")
         return said
 
@@ -173,11 +176,13 @@ class Relay(ABC):
             self._changed.notify_all()
 
     def finish(self, cut: bool = False) -> None:
-        """Hands over what is left. SinkError: not one frame was ever taken."""
+        """Hands over what is left. SinkError: not one frame was ever taken, though nobody has
+        to call one that listens."""
         with self._changed:
-            self._changed.wait_for(lambda: self._newest is None, ENDING_S)
+            waits = not self.listens or self._connected
+            self._changed.wait_for(lambda: self._newest is None, ENDING_S if waits else 0)
         self.abandon()
-        if not self._sent:
+        if not self._sent and not self.listens:
             raise SinkError(f"{self._name}: nothing could be sent: {self._why}")
 
     def abandon(self) -> None:
@@ -203,6 +208,8 @@ class Relay(ABC):
             try:
                 self._feed()
             except SinkError as error:
+                if self._ended and self.listens:  # and nobody called, or they have left
+                    return
                 self._why = str(error).removeprefix(self._name).lstrip(": ")
                 self._failures += 1
                 if self._ended:
@@ -223,8 +230,7 @@ class Relay(ABC):
         said = b""
         try:
             self._put(child, json.dumps(self._about()).encode() + b"\n")
-            if not select.select([child.stdout], [], [], self.connect_s)[0]:
-                raise SinkError(f"{self._name} does not answer")
+            self._await_answer(child)
             said = child.stdout.readline()
             if said.strip() != b"connected":
                 raise SinkError(said.decode().strip() or f"{self._name}: its process ended")
@@ -248,10 +254,20 @@ class Relay(ABC):
             raise SinkError(said.decode().strip() or f"{self._name}: it broke off") from None
         finally:
             self._connected = False
+            child.stdin.close()
+            with suppress(subprocess.TimeoutExpired):  # it may have a process of its own to end
+                child.wait(LEAVING_S)
             child.kill()
             child.wait()
-            child.stdin.close()
             child.stdout.close()
+
+    def _await_answer(self, child: "subprocess.Popen[bytes]") -> None:
+        """One that listens may wait for a caller as long as it likes."""
+        assert child.stdout
+        until_s = time.monotonic() + self.connect_s
+        while not select.select([child.stdout], [], [], PATIENCE_S)[0]:
+            if self._ended if self.listens else time.monotonic() > until_s:
+                raise SinkError(f"{self._name} does not answer")
 
     def _next(self) -> tuple[int, list[Pixels], bool] | None:
         """The newest frame, or after REPEAT_S the last one again, and which of both; None at the
@@ -274,12 +290,11 @@ class Relay(ABC):
             return pts, pictures, again
 
     def _put(self, child: "subprocess.Popen[bytes]", data: bytes | memoryview) -> None:
-        """Write it all within STALLED_S; one that listens may wait for a caller as long as it
-        likes."""
+        """Write it all within STALLED_S."""
         assert child.stdin
         rest, until_s = memoryview(data), time.monotonic() + STALLED_S
         while rest:
             if select.select([], [child.stdin], [], PATIENCE_S)[1]:
                 rest = rest[os.write(child.stdin.fileno(), rest) :]
-            elif self._ended if self.listens else time.monotonic() > until_s:
+            elif time.monotonic() > until_s:
                 raise SinkError(f"{self._name} takes nothing any more")

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import av
 import numpy as np
-from av.error import FFmpegError
+from av.error import FFmpegError, PyAVCallbackError
 from av.video.frame import PictureType
 
 from pipeline import color
@@ -25,7 +25,7 @@ from pipeline.sinks import SinkOptions
 from pipeline.sinks._codecs import CODINGS, HARDWARE
 from pipeline.sinks._heard import Track
 from pipeline.sinks._relay import HEADER, TIME_BASE, pieces_of
-from pipeline.srt import sending
+from pipeline.srt import PACKET_BYTES, Unreached, sending
 
 TAGS = ColorTags("bt709", "tv", "bt709", "bt709")
 KEY_S = 2
@@ -34,6 +34,8 @@ QUALITY = 21
 RATE = 25
 OPTIONS = {"max_interleave_delta": "500000"}
 """Pictures do not wait any longer for sound that is late."""
+BUFFER_BYTES = 24 * PACKET_BYTES
+"""Of whole packets, which SRT does not cut then."""
 BOUND = {"maxrate": "12M", "bufsize": "12M"}
 BOUNDED = ("libx264", "h264_nvenc")
 """Encoders that take a bound beside a quality."""
@@ -67,9 +69,10 @@ def main(frames: BinaryIO) -> int:
     to, width, height = about["to"], about["width"], about["height"]
     try:
         with ExitStack() as open_until:
-            file = open_until.enter_context(sending(to)) if scheme_of(to) == "srt" else to
+            file = open_until.enter_context(sending(to, frames)) if scheme_of(to) == "srt" else to
             form, options = about["form"], OPTIONS | about["options"]
-            out = open_until.enter_context(av.open(file, "w", format=form, options=options))
+            opened = av.open(file, "w", format=form, options=options, buffer_size=BUFFER_BYTES)
+            out = open_until.enter_context(opened)
             rate = Fraction(about["rate"])
             stream = out.add_stream(about["encoder"], rate=rate)
             stream.width, stream.height = width, height
@@ -104,11 +107,18 @@ def main(frames: BinaryIO) -> int:
     except (FFmpegError, OSError, ValueError) as error:
         found = network_error(shown(to), error)
         if found is None or type(found) is SourceLost:
-            why = getattr(error, "strerror", None) or type(error).__name__
-            found = unknown_host(to) or SourceLost(f"{shown(to)} broke off ({why})")
+            found = unknown_host(to) or SourceLost(f"{shown(to)} {_reason(error)}")
         print(found, flush=True)
         return 1
     return 0
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Unreached):
+        return "cannot be reached: is the receiver running, the passphrase right?"
+    if isinstance(error, (PyAVCallbackError, BrokenPipeError)):  # SRT, which does not say why
+        return "broke off"
+    return f"broke off ({getattr(error, 'strerror', None) or type(error).__name__})"
 
 
 if __name__ == "__main__":

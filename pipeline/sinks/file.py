@@ -159,7 +159,7 @@ class FileSink:
     def _guarded(self) -> Iterator[None]:
         """Maps failures; after one the part is closed as it is."""
         try:
-            with failures(self._final):
+            with failures(self._final, self._journal is not None):
                 yield
         except SinkError:
             writer, self._writer = self._writer, None

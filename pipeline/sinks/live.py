@@ -5,7 +5,7 @@ from typing import Any
 from pipeline import srt
 from pipeline.errors import SinkError
 from pipeline.frame import StreamInfo
-from pipeline.opening import quoted, scheme_of, shown
+from pipeline.opening import no_address, quoted, scheme_of, shown
 from pipeline.sinks import Sink, SinkOptions
 from pipeline.sinks._relay import Relay
 from pipeline.sinks._sender import CODECS, stream_of
@@ -20,6 +20,8 @@ def prepare(text: str, options: SinkOptions) -> None:
     scheme = scheme_of(text)
     if scheme not in FORMS:
         raise SinkError(f"{shown(text)}: cannot send by {scheme}; known are {', '.join(FORMS)}")
+    if why := no_address(text):
+        raise SinkError(why)
     if scheme == "srt" and (why := srt.lacks()):
         raise SinkError(f"{shown(text)}: {why}")
     if options.codec not in (None, *CODECS):

@@ -10,7 +10,7 @@ from av.container import InputContainer
 
 from pipeline.errors import SourceInvalid
 from pipeline.hardware import Device
-from pipeline.opening import open_media, quoted, scheme_of, shown
+from pipeline.opening import no_address, open_media, scheme_of, shown
 from pipeline.sources import Source, SourceOptions
 from pipeline.sources._feed import CONNECT_S
 from pipeline.sources._live import LiveSource
@@ -37,7 +37,8 @@ def create(text: str, options: SourceOptions) -> Source:
             f"{shown(text)} is a playlist, which may lead to any other address: "
             f"write hls+{scheme}://... to follow it"
         )
-    check_address(text)
+    if why := no_address(text):
+        raise SourceInvalid(why)
     if scheme == "udp":
         check_port(text)
     device = Device()
@@ -51,18 +52,6 @@ def create(text: str, options: SourceOptions) -> Source:
 def binds(text: str) -> bool:
     """Whether whoever sends comes to a port of this machine."""
     return scheme_of(text) == "udp" or "listen" in text.partition("?")[2]
-
-
-def check_address(text: str) -> None:
-    """SourceInvalid: it is none, and whoever waits for it would wait for ever."""
-    scheme = scheme_of(text)
-    try:
-        url = urlsplit(quoted(text))
-        is_whole = url.port or (url.hostname and scheme not in ("udp", "tcp"))
-    except ValueError:  # a port of more than 65535
-        is_whole = False
-    if not is_whole:
-        raise SourceInvalid(f"{shown(text)} is no address: write it like {scheme}://host:9000/...")
 
 
 def check_port(text: str) -> None:

@@ -8,7 +8,7 @@ from av.container import InputContainer
 from pipeline import srt
 from pipeline.errors import SourceInvalid, SourceLost, SourceSilent
 from pipeline.hardware import Device
-from pipeline.opening import open_pipe, shown, unknown_host
+from pipeline.opening import no_address, open_pipe, shown, unknown_host
 from pipeline.patience import Patience
 from pipeline.sources import Source, SourceOptions
 from pipeline.sources._feed import FIRST_FRAME_S
@@ -22,6 +22,8 @@ def create(text: str, options: SourceOptions) -> Source:
         raise SourceInvalid(f"{shown(text)}: {why}")
     if not text.isprintable() or "://" not in text:
         raise SourceInvalid(f"{shown(text)}: write it like srt://host:9000?passphrase=...")
+    if why := no_address(text):
+        raise SourceInvalid(why)
     device, patience = Device(), Patience(FIRST_FRAME_S)
     return LiveSource(
         text,
