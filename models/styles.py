@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def picture(path: Path) -> tuple[pictures.Pixels, str]:
+def picture(path: Path) -> tuple[NDArray[Any], str]:
     """As pictures.read_style; its errors name the file."""
     try:
         return pictures.read_style(path)
