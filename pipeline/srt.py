@@ -1,12 +1,15 @@
 """SRT by the system's ffmpeg command: the FFmpeg inside PyAV has none. What is secret in an address
 reaches it by a pipe or a file that nobody else can read, for its command line anyone can."""
 
+import ctypes
 import os
 import select
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import IO
@@ -36,6 +39,8 @@ EMPTY = (b"\x47\x1f\xff\x10" + bytes([255] * 184)) * 7
 """A packet of MPEG-TS that says nothing, for FFmpeg looks at the first bytes before it calls."""
 CONNECTED = b"Output #0"
 """What it says then, and not before."""
+PR_SET_PDEATHSIG = 1
+"""Of linux/prctl.h."""
 
 
 @cache
@@ -116,7 +121,13 @@ def sending(text: str, ended: IO[bytes]) -> Iterator[IO[bytes]]:
         preset.flush()
         secret = ("-fpre", preset.name) if set(dict(asked)) & SECRETS else ()
         command = [COMMAND, "-hide_banner", "-nostats", *AS_IT_IS, *secret, plain.geturl()]
-        child = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        child = subprocess.Popen(
+            command,
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=_ends_with_us(),
+        )
         assert child.stdin
         try:
             child.stdin.write(EMPTY)
@@ -130,6 +141,15 @@ def sending(text: str, ended: IO[bytes]) -> Iterator[IO[bytes]]:
             child.wait()
             with suppress(OSError):
                 child.stdin.close()
+
+
+def _ends_with_us() -> Callable[[], object] | None:
+    """Asks Linux to end a child when we are killed, for while it listens it reads nothing, not
+    even the end of its input. Elsewhere it goes on until somebody has called."""
+    if sys.platform != "linux":
+        return None
+    ask = ctypes.CDLL(None).prctl  # looked up here: between fork and exec little is allowed
+    return lambda: ask(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _await_connection(child: "subprocess.Popen[bytes]", ended: IO[bytes]) -> None:

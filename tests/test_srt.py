@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -47,6 +48,16 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
+
+
+def free(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+        try:
+            found.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def commands(besides: subprocess.Popen[bytes]) -> str:
@@ -223,6 +234,25 @@ def test_nobody_who_calls_is_one_line_and_no_more(
     with pytest.raises(SourceSilent, match=r"^srt://127.0.0.1:\d+ sends nothing"):
         open_source(f"srt://127.0.0.1:{free_port()}?mode=listener")
     assert capfd.readouterr() == ("", "")
+
+
+@needed
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
+def test_a_listener_ends_with_a_sender_that_is_killed() -> None:
+    port, others = free_port(), {*started()}
+    with open_sink(f"srt://127.0.0.1:{port}?mode=listener", LIVE) as sink:
+        for frame in frames(1 << 30):
+            sink.write(frame)
+            if len(ours := {*started()} - others) == 2:
+                break
+        time.sleep(0.3)  # it has begun to listen
+        assert not free(port)
+        (sender,) = (pid for pid in ours if started(str(pid)))
+        os.kill(sender, signal.SIGKILL)
+        until = time.monotonic() + 5
+        while not free(port):
+            assert time.monotonic() < until
+            time.sleep(0.02)
 
 
 @needed
