@@ -201,7 +201,7 @@ def journals(texts: list[str]) -> "list[Journal]":
 def _module(text: str) -> _Kind:
     kind = _kind_of(text)
     if kind not in kinds():
-        raise SinkError(f"{shown(text)}: no such kind of output; known are {kinds()}")
+        raise SinkError(f"{shown(text)}: no such kind of output; known are {', '.join(kinds())}")
     return cast(_Kind, import_module(f"pipeline.sinks.{kind}"))
 
 

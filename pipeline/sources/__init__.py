@@ -89,7 +89,7 @@ def open_source(text: str, options: SourceOptions | None = None) -> Source:
     """The source that `text` names, opened. Raises SourceInvalid or SourceLost."""
     kind = _kind_of(text)
     if kind not in kinds():
-        raise SourceInvalid(f"{shown(text)}: no such kind of input; known are {kinds()}")
+        raise SourceInvalid(f"{shown(text)}: no such kind of input; known are {', '.join(kinds())}")
     module = cast(_Kind, import_module(f"pipeline.sources.{kind}"))
     return module.create(text, options or SourceOptions())
 
