@@ -53,7 +53,7 @@ def calibrate(
         if min(psnr_db(a, b) for a, b in pairs) >= ALONE_DB[precision]:
             bearing |= one
     if not bearing:
-        raise ValueError(f"no convolution of it bears {precision}: --precision fp16")
+        raise ValueError(f"no convolution of it bears {precision}: take a finer precision")
     return bearing
 
 
