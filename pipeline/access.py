@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+from pipeline.address import scheme_of, shown, split_user
 from pipeline.errors import ConfigError
-from pipeline.opening import scheme_of, shown, split_user
 
 SCHEMES = {"rtsp", "rtspu", "rtsps", "rtmp", "rtmps", "http", "https", "hls+http", "hls+https"}
 MOST_BYTES = 4096

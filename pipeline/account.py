@@ -4,7 +4,7 @@ import time
 from dataclasses import asdict
 from fractions import Fraction
 
-from pipeline.opening import shown
+from pipeline.address import shown
 from pipeline.queues import Ticket
 from pipeline.report import Report
 from pipeline.stabilize import Flicker

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.address import shown
 from pipeline.errors import ConfigError, SourceLost, StreamError
 from pipeline.films import Film, films_of, table
 from pipeline.logs import note, say, speak
-from pipeline.opening import shown
 from pipeline.options import Parser, add_options, build, read_yaml
 from pipeline.plan import Plan, planned, unmeasured
 from pipeline.progress import ProgressView

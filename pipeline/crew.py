@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.account import Account
+from pipeline.address import shown
 from pipeline.cluster import Seat, ray_is_whole, seats, shared_share, start_ray, stop_ray
 from pipeline.control import Change
 from pipeline.errors import StageFailed
 from pipeline.ledger import Ledger
-from pipeline.opening import shown
 from pipeline.plan import Plan
 from pipeline.pool import PoolHandle
 from pipeline.sinks import SinkOptions

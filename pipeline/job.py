@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import models
-from pipeline.opening import shown
+from pipeline.address import shown
 from pipeline.sources.images import pictures_of
 
 Job = dict[str, dict[str, Any]]

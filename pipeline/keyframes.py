@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.address import shown
 from pipeline.confined import streamed
 from pipeline.flow import Flow, Grey, flow, inside, moved, trusted
 from pipeline.frame import Frame, Pixels
-from pipeline.opening import shown
 from pipeline.sources import SourceOptions, frames_of
 
 FLOW_SIDE_PX = 256

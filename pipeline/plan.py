@@ -12,6 +12,7 @@ import models
 from engines.choice import is_known
 from pipeline import patient
 from pipeline.access import with_access
+from pipeline.address import shown
 from pipeline.confined import WALL_S, confined
 from pipeline.control import Change
 from pipeline.errors import ConfigError
@@ -20,7 +21,6 @@ from pipeline.job import job_of
 from pipeline.keyframes import Film, named
 from pipeline.logs import speak
 from pipeline.look import make_look, wanted_at_first
-from pipeline.opening import shown
 from pipeline.options import nearest
 from pipeline.request import StreamOptions
 from pipeline.sinks import SinkOptions, claimed, prepare

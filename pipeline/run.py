@@ -12,13 +12,13 @@ from types import TracebackType
 import numpy as np
 
 from pipeline.account import Account
+from pipeline.address import shown
 from pipeline.arrivals import Arrivals
 from pipeline.cluster import start_ray, stop_ray
 from pipeline.crew import ENDING_S, Crew
 from pipeline.errors import SourceInvalid
 from pipeline.latency import Governor, sizes_for
 from pipeline.ledger import Ledger
-from pipeline.opening import shown
 from pipeline.outlet import CLOSED, COMPLETE
 from pipeline.plan import Plan
 from pipeline.pool import FramePool

@@ -5,7 +5,7 @@ import sys
 
 from setproctitle import setproctitle
 
-from pipeline.opening import shown
+from pipeline.address import shown
 
 
 def hide_secrets() -> None:

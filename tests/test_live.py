@@ -27,6 +27,7 @@ from media import picture, video
 from test_kills import children
 
 from pipeline import color, srt
+from pipeline.address import shown
 from pipeline.errors import (
     HostUnknown,
     SourceError,
@@ -38,10 +39,10 @@ from pipeline.errors import (
     SourceSilent,
 )
 from pipeline.frame import Frame
-from pipeline.opening import open_media, shown
+from pipeline.opening import open_media
 from pipeline.sources import Source, SourceOptions, open_source, webcam
-from pipeline.sources._feed import Pulse
 from pipeline.sources._live import LiveSource
+from pipeline.sources._pulse import Pulse
 from pipeline.timing import LiveClock
 
 
@@ -112,7 +113,7 @@ def test_pictures_without_times_have_those_of_their_arrival(
 def test_what_a_source_gives_is_measured_and_said(
     camera: live.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.sources._feed.MEASURED_S", 0.5)
+    monkeypatch.setattr("pipeline.sources._pulse.MEASURED_S", 0.5)
     with open_source(url(camera)) as source:
         frames = source.frames()
         while not source.notices:
@@ -279,8 +280,8 @@ def test_transport_streams(scheme: str) -> None:
 
 
 def test_a_port_that_falls_silent_is_listened_at_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.sources._feed.BURST_S", 0.0)
-    monkeypatch.setattr("pipeline.sources._feed.PATIENCE_S", (0.3, 10.0))
+    monkeypatch.setattr("pipeline.sources._pulse.BURST_S", 0.0)
+    monkeypatch.setattr("pipeline.sources._pulse.PATIENCE_S", (0.3, 10.0))
     with live.transport_stream("udp") as port:
         source = open_source(f"udp://127.0.0.1:{port}")
         frames = source.frames()
@@ -311,10 +312,11 @@ def test_one_that_is_slow_is_waited_for(
     camera: live.Server, period_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as nobody knows how often pictures come, each connection is given longer."""
-    for name, value in (("FIRST_FRAME_S", 0.3), ("BETWEEN_S", 0.3), ("PATIENCE_S", (0.2, 100.0))):
+    for name, value in (("FIRST_FRAME_S", 0.3), ("BETWEEN_S", 0.3)):
         monkeypatch.setattr(f"pipeline.sources._feed.{name}", value)
+    monkeypatch.setattr("pipeline.sources._pulse.PATIENCE_S", (0.2, 100.0))
     monkeypatch.setattr("pipeline.sources._feed.WAITS_S", (0.01, 0.05))
-    monkeypatch.setattr("pipeline.sources._feed.BURST_S", 0.0)
+    monkeypatch.setattr("pipeline.sources._pulse.BURST_S", 0.0)
     camera.period_s = period_s
     with open_source(url(camera)) as source:
         epochs = [f.epoch for f in some(source, 7)]
@@ -403,9 +405,9 @@ def test_sound_without_pictures_is_no_sign_of_life(
 def test_one_that_hangs_is_left_behind_and_opened_again(
     camera: live.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.sources._feed.BURST_S", 0.0)
-    monkeypatch.setattr("pipeline.sources._feed.PATIENCE_S", (0.5, 10.0))
-    monkeypatch.setattr("pipeline.sources._feed.MEASURED_S", 0.1)
+    monkeypatch.setattr("pipeline.sources._pulse.BURST_S", 0.0)
+    monkeypatch.setattr("pipeline.sources._pulse.PATIENCE_S", (0.5, 10.0))
+    monkeypatch.setattr("pipeline.sources._pulse.MEASURED_S", 0.1)
     with open_source(url(camera)) as source:
         frames = (frame for frame in source.frames() if frame)
         while next(frames).epoch or camera.watching > 1:  # that of the first look still goes
@@ -427,7 +429,7 @@ def test_one_that_hangs_is_left_behind_and_opened_again(
 def test_a_camera_that_freezes_is_opened_again(
     camera: live.Server, step: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.sources._feed.FROZEN_S", 0.5)
+    monkeypatch.setattr("pipeline.sources._pulse.FROZEN_S", 0.5)
     where = url(camera)
     with LiveSource(where, SourceOptions(), lambda _: open_media(where), noisy=True) as source:
         frames = (frame for frame in source.frames() if frame)
@@ -469,8 +471,8 @@ def test_a_camera_is_found_again_under_another_number_by_a_fresh_process(
     first, second, lasting = (tmp_path / name for name in ("video0", "video1", "by-id/usb-cam"))
     lasting.parent.mkdir()
     monkeypatch.setattr(webcam, "BY_ID", lasting.parent)
-    monkeypatch.setattr("pipeline.sources._feed.BURST_S", 0.0)
-    monkeypatch.setattr("pipeline.sources._feed.PATIENCE_S", (1.0, 10.0))
+    monkeypatch.setattr("pipeline.sources._pulse.BURST_S", 0.0)
+    monkeypatch.setattr("pipeline.sources._pulse.PATIENCE_S", (1.0, 10.0))
     monkeypatch.setattr(webcam, "SYSTEM", "mjpeg")  # of Video4Linux2, which needs a camera
     with pytest.raises(SourceMissing, match=r"no camera .*video0; found: "):
         open_source(f"webcam:{first}")

@@ -124,8 +124,8 @@ def test_by_udp_when_asked_and_packets_that_get_lost_smear_nothing(server: rtsp.
 def test_whatever_way_it_goes_it_comes_back(
     server: rtsp.Server, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.sources._feed.BURST_S", 0.0)
-    monkeypatch.setattr("pipeline.sources._feed.PATIENCE_S", (1.0, 10.0))
+    monkeypatch.setattr("pipeline.sources._pulse.BURST_S", 0.0)
+    monkeypatch.setattr("pipeline.sources._pulse.PATIENCE_S", (1.0, 10.0))
     with open_source(f"rtsp://127.0.0.1:{server.port}/mute") as source:
         frames = source.frames()
         before = some(frames, 5)

@@ -15,10 +15,11 @@ from conftest import ROOT, Run
 from prometheus_client import CollectorRegistry, generate_latest
 
 from pipeline.access import with_access
+from pipeline.address import shown
 from pipeline.errors import ConfigError, SourceError, StreamError
 from pipeline.job import job_of
 from pipeline.metrics import Metrics
-from pipeline.opening import mapped, shown
+from pipeline.opening import mapped
 from pipeline.plan import default_output
 from pipeline.report import Progress, Report
 from pipeline.request import StreamOptions

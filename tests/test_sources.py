@@ -12,9 +12,10 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from pipeline import sources
+from pipeline.address import shown
 from pipeline.errors import SourceError, SourceInvalid
 from pipeline.frame import Frame
-from pipeline.opening import open_media, shown
+from pipeline.opening import open_media
 from pipeline.sources import SourceOptions, open_source
 from pipeline.sources.test import motion, read_index
 from tests import media

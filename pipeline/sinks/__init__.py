@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Protocol, Self, cast
 from filelock import FileLock, Timeout
 
 from engines import cache
+from pipeline.address import shown
 from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
 from pipeline.job import Job
-from pipeline.opening import shown
 from pipeline.outlet import Outlet
 
 if TYPE_CHECKING:

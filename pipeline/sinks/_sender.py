@@ -18,9 +18,10 @@ from av.error import FFmpegError, PyAVCallbackError
 from av.video.frame import PictureType
 
 from pipeline import color
+from pipeline.address import scheme_of, shown, unknown_host
 from pipeline.errors import SourceLost
 from pipeline.frame import ColorTags, Pixels, StreamInfo
-from pipeline.opening import network_error, scheme_of, shown, unknown_host
+from pipeline.opening import network_error
 from pipeline.sinks import SinkOptions
 from pipeline.sinks._codecs import CODINGS, HARDWARE
 from pipeline.sinks._heard import Track

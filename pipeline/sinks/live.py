@@ -3,9 +3,9 @@
 from typing import Any
 
 from pipeline import srt
+from pipeline.address import no_address, quoted, scheme_of, shown
 from pipeline.errors import SinkError
 from pipeline.frame import StreamInfo
-from pipeline.opening import no_address, quoted, scheme_of, shown
 from pipeline.sinks import Sink, SinkOptions
 from pipeline.sinks._relay import Relay
 from pipeline.sinks._sender import CODECS, stream_of

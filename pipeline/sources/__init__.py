@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, cast
 
+from pipeline.address import shown
 from pipeline.errors import SourceInvalid
 from pipeline.frame import Frame, StreamInfo
 from pipeline.limits import MAX_PIXELS, MAX_SIDE_PX, MIN_SIDE_PX, fits
-from pipeline.opening import shown
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 _NETWORK = {"rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp"}

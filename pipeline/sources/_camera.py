@@ -17,8 +17,9 @@ from typing import Any, BinaryIO
 import av
 
 from pipeline import errors
+from pipeline.address import shown
 from pipeline.errors import SourceError, SourceLost, SourceSilent
-from pipeline.opening import mapped, shown, video_of
+from pipeline.opening import mapped, video_of
 from pipeline.patience import Patience
 from pipeline.srt import Pipe
 

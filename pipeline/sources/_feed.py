@@ -11,7 +11,6 @@ import math
 import random
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -25,33 +24,24 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from pipeline.address import scheme_of, shown
 from pipeline.errors import DecoderLost, SourceError, SourceInvalid, SourceLost
 from pipeline.hardware import Device
-from pipeline.opening import mapped, missed, scheme_of, shown, sound_of, video_of
+from pipeline.opening import mapped, missed, sound_of, video_of
 from pipeline.patience import Patience
 from pipeline.sources._ear import Ear, Piece
+from pipeline.sources._pulse import PATIENCE_S, SEGMENT_S, Pace, Pulse, Still
 
 CONNECT_S = 5.0
 FIRST_FRAME_S = 10.0
 OPENING_S = CONNECT_S + FIRST_FRAME_S
-PATIENCE_S, INTERVALS = (2.0, 100.0), 10
-"""After so many intervals between pictures without a packet, at least and at most, the source
-counts as gone, whether FFmpeg has come back or not."""
 BETWEEN_S = 10.0
 """Longest wait between two pictures while packets come: sound alone, or damage without an end.
 Longer where so few come that ten of them take longer."""
-FROZEN_S = 10.0
-"""A camera whose pictures are the same to the bit for so long has no noise, so it sees nothing."""
-SEGMENT_S = 20.0
-"""Longer than any segment of a playlist."""
-MEASURED_S = 3.0
-"""After the first picture: how long it is counted what the source gives."""
 MOST_PIECES = 1000
 """About twenty seconds of sound for one picture."""
 WAITS_S = (0.5, 30.0)
 """Before the second attempt to connect, and at most; each wait doubles the one before."""
-BURST_S = 1.0
-"""After the first picture: those that a server kept come at once, and tell nothing of the rate."""
 LISTEN_AGAIN_S = 0.05
 WATCH_S = 0.1
 TIMELESS = {"mpjpeg", "mjpeg", "h264", "hevc", "m4v"}
@@ -81,69 +71,6 @@ def rest_s(failures: int, listens: bool) -> float:
     nobody by that, and misses who calls meanwhile."""
     first, most = WAITS_S
     return LISTEN_AGAIN_S if listens else min(most, first * 2 ** min(max(failures - 1, 0), 10))
-
-
-class Pace:
-    """Shows what was fetched ahead at the pace of its own time stamps."""
-
-    def __init__(self) -> None:
-        self._zero_s: float | None = None
-
-    def wait_s(self, time_s: float | None, now_s: float) -> float:
-        """How long the picture of `time_s` has to wait. One that is late need not; nor one that
-        would have to wait for longer than any segment lasts: its time was counted anew."""
-        if time_s is None:
-            return 0.0
-        if self._zero_s is None or not abs(self._zero_s + time_s - now_s) < SEGMENT_S:
-            self._zero_s = now_s - time_s
-        return max(0.0, self._zero_s + time_s - now_s)
-
-
-class Still:
-    """Watches for pictures that are all the same."""
-
-    def __init__(self) -> None:
-        self._sum, self._since_s = 0, 0.0
-
-    def after(self, picture: VideoFrame, now_s: float) -> bool:
-        """Whether it has been the same picture for FROZEN_S."""
-        found = zlib.crc32(memoryview(picture.planes[0]))
-        if found != self._sum:
-            self._sum, self._since_s = found, now_s
-        return now_s - self._since_s > FROZEN_S
-
-
-class Pulse:
-    """Counts the pictures of one connection."""
-
-    def __init__(self, form: str, patience_s: float) -> None:
-        """`patience_s`: before the rate is known."""
-        self._form, self._first_s = form, 0.0
-        self._count = 0
-        self._since_s, self._after_burst = 0.0, 0
-        self.patience_s = patience_s
-        """How long the next packet may take."""
-
-    def after(self, picture: VideoFrame, now_s: float) -> str:
-        """What was found so far: codec, size, pictures a second; "" until MEASURED_S are over."""
-        self._first_s = self._first_s or now_s
-        seconds = now_s - self._first_s
-        if seconds >= BURST_S:
-            self._since_s = self._since_s or now_s
-            self._after_burst += 1
-        if self.is_known:
-            (least, most), pauses = PATIENCE_S, self._after_burst - 1
-            self.patience_s = min(max(least, INTERVALS * (now_s - self._since_s) / pauses), most)
-        self._count += 1
-        if seconds < MEASURED_S:
-            return ""
-        rate = (self._count - 1) / seconds
-        return f"{self._form} {picture.width}x{picture.height}, {rate:.1f} frames a second"
-
-    @property
-    def is_known(self) -> bool:
-        """Whether it can be told how often pictures come."""
-        return self._after_burst > 1
 
 
 class Link:

@@ -13,13 +13,14 @@ from typing import Self
 import numpy as np
 from av.video.frame import VideoFrame
 
+from pipeline.address import shown
 from pipeline.color import RGB, tags_of, to_rgb, tone_notices
 from pipeline.errors import SourceError, SourceLost, SourceSilent
 from pipeline.frame import ColorTags, Frame, Heard, Pixels, StreamInfo
 from pipeline.hardware import Device
 from pipeline.limits import believed
 from pipeline.logs import note
-from pipeline.opening import check_size, mapped, shown, sound_of, video_of
+from pipeline.opening import check_size, mapped, sound_of, video_of
 from pipeline.patience import Patience
 from pipeline.sources import SourceOptions, scaled
 from pipeline.sources._ear import Piece

@@ -17,12 +17,13 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from pipeline.address import shown
 from pipeline.color import HDR, tags_of, to_rgb, tone_notices
 from pipeline.errors import DecoderLost, SourceInvalid
 from pipeline.frame import Frame, Pixels, Sample, StreamInfo
 from pipeline.hardware import Device
 from pipeline.limits import MAX_GAP_S, believed
-from pipeline.opening import check_size, mapped, open_media, shown, video_of
+from pipeline.opening import check_size, mapped, open_media, video_of
 from pipeline.sources import Source, SourceOptions, scaled
 from pipeline.sources._trial import sampled
 from pipeline.sources._upright import turn_of, upright

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 
 from av.container import InputContainer
 
+from pipeline.address import no_address, scheme_of, shown
 from pipeline.errors import SourceInvalid
 from pipeline.hardware import Device
-from pipeline.opening import no_address, open_media, scheme_of, shown
+from pipeline.opening import open_media
 from pipeline.sources import Source, SourceOptions
 from pipeline.sources._feed import CONNECT_S
 from pipeline.sources._live import LiveSource

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from av.container import InputContainer
 
 from pipeline import srt
+from pipeline.address import no_address, shown, unknown_host
 from pipeline.errors import SourceInvalid, SourceLost, SourceSilent
 from pipeline.hardware import Device
-from pipeline.opening import no_address, open_pipe, shown, unknown_host
+from pipeline.opening import open_pipe
 from pipeline.patience import Patience
 from pipeline.sources import Source, SourceOptions
 from pipeline.sources._feed import FIRST_FRAME_S
