@@ -220,7 +220,7 @@ class Stylizer(Stage):
             times_s = [t.time_s for t in group]
             try:
                 painted = self._layers.paint(times_s, frames, partial(self._paint, frames))
-            except MemoryError as error:
+            except (MemoryError, ValueError) as error:  # of a size that no exported graph holds
                 raise EngineError(f"model {self._look.model}: {error}") from error
             whole = resized(painted, self._pool.size, cv2.INTER_CUBIC)
             for ticket, pixels in zip(group, whole, strict=True):

@@ -435,6 +435,14 @@ def test_nonsense_changes_nothing(page: Served, words: dict[str, object]) -> Non
     assert said() == before
 
 
+@pytest.mark.parametrize("words", [b"", b"{strength: 1}", b"\xff\xfe"])
+def test_words_that_are_no_json_are_refused(page: Served, words: bytes) -> None:
+    for path in ("/api", "/api/offer"):
+        status, said, _ = page.ask("POST", path, words)
+        assert status == 400
+        assert json.loads(said)["error"].startswith("this is no JSON: ")
+
+
 def test_words_that_are_nested_too_deeply_are_refused(page: Served) -> None:
     deep = b"[" * 60_000
     for path in ("/api", "/api/offer"):

@@ -232,5 +232,7 @@ def words_in(text: str | bytes) -> Any:
     """What JSON says. ValueError: it is none, or nested more deeply than anything asked for."""
     try:
         return json.loads(text)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"this is no JSON: {error}") from None
     except RecursionError:
         raise ValueError("this is nested too deeply") from None
