@@ -11,6 +11,8 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "token")
+# A call after Ray has ended would start another, with all that is turned off here.
+os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 # A history of all calls that nobody looks at: Ray grew by 150 MiB for each 100,000 frames.
 os.environ.setdefault("RAY_task_events_report_interval_ms", "0")

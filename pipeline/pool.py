@@ -48,12 +48,13 @@ class FramePool:
             path = f"/proc/{os.getpid()}/fd/{descriptor}"
         else:
             descriptor, path = tempfile.mkstemp(prefix="stylestream-", suffix=".pool")
+        made = cls(PoolHandle(path, slots, height, width, beside), descriptor)
         try:
             os.ftruncate(descriptor, size)
-            made = cls(PoolHandle(path, slots, height, width, beside), descriptor)
             made[0]  # mapped here, where there may be no room
             return made
         except OSError as error:
+            made.close()
             raise StreamError(
                 f"no room for {size >> 20} MiB of frames ({error.strerror}): use a smaller --size"
             ) from error

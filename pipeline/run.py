@@ -6,6 +6,7 @@ the indices that reach the output are still 0..n-1, once each, in order.
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 
@@ -68,14 +69,13 @@ class Pipeline:
     def __enter__(self) -> "Pipeline":
         """Start Ray, the pool and the stages."""
         plan = self._plan
-        try:
+        with ExitStack() as begun:
+            begun.callback(stop_ray)
             start_ray(plan.address, plan.shared, plan.stylizers > 1)
             self._make_pool()
-            handle = self._pool.handle
-            self._crew = Crew(self._plan, handle, self._ledger, self._account)
-        except BaseException:
-            stop_ray()
-            raise
+            begun.callback(self._pool.close)
+            self._crew = Crew(plan, self._pool.handle, self._ledger, self._account)
+            begun.pop_all()
         return self
 
     def __exit__(
@@ -85,16 +85,18 @@ class Pipeline:
         trace: TracebackType | None,
     ) -> None:
         """End all processes. After an error, what was written stays under its temporary name."""
-        if not self._finished:
-            self._crew.writer.ask("abandon", ENDING_S)
-        if not self.report.interrupted:
-            for journal in journals(self._completed):
-                journal.remove()
-        self.report.resumable = any(journals(self._plan.sinks))
-        self._account.close()
-        self._crew.leave()
-        stop_ray()
-        self._pool.close()
+        try:
+            if not self._finished:
+                self._crew.writer.ask("abandon", ENDING_S)
+            if not self.report.interrupted:
+                for journal in journals(self._completed):
+                    journal.remove()
+            self.report.resumable = any(journals(self._plan.sinks))
+            self._account.close()
+            self._crew.leave()
+        finally:
+            stop_ray()
+            self._pool.close()
 
     def stop(self) -> None:
         """Take no new frames, complete the output with what is under way, end. Asked again:
@@ -144,6 +146,8 @@ class Pipeline:
 
     def _cut_short(self) -> None:
         ledger = self._ledger
+        if self._completing:  # by itself, or since the first time
+            return
         if not self.report.interrupted:
             self.report.interrupted = True
             ledger.cut()
@@ -199,7 +203,8 @@ class Pipeline:
 
     def _feed_writer(self) -> None:
         ledger, writer = self._ledger, self._crew.writer
-        if writer.outstanding("open"):
+        # What comes once the output is being completed is left: it would begin another part.
+        if writer.outstanding("open") or self._completing:
             return
         while writer.outstanding("write") < AHEAD and len(ledger.painted):
             self._submit(writer, "write", ledger.deliver(self._batch))
@@ -213,6 +218,12 @@ class Pipeline:
                 self._submit(writer, "finish", self.report.interrupted, budget_s=LONG_BUDGET_S)
             else:
                 self._submit(writer, "abandon", budget_s=LONG_BUDGET_S)
+
+    @property
+    def _completing(self) -> bool:
+        """Whether the writer has been told that no more frames will come."""
+        writer = self._crew.writer
+        return bool(writer.outstanding("finish") or writer.outstanding("abandon"))
 
     def _submit(
         self,

@@ -148,13 +148,15 @@ class Supervised:
 
     def collect(self, ready: set[Reference]) -> list[tuple[Call, Work]]:
         """Finished calls in order. Raises the stage's own error, or StageDied."""
-        finished = []
+        finished: list[tuple[Call, Work]] = []
         while self.calls and (reference := next(iter(self.calls))) in ready:
             try:
                 work = ray.get(reference)
             except RayTaskError as error:
                 raise self._own_error(error) from error
             except RayError as error:  # also when its node is lost with what it has done
+                if finished:  # theirs is taken first; this one fails again
+                    return finished
                 self._count_failure(error)
                 raise StageDied(list(self.calls.values())) from error
             call = self.calls.pop(reference)
@@ -188,7 +190,10 @@ class Supervised:
             ray.kill(self._actor, no_restart=True)
 
     def ask(self, method: str, limit_s: float) -> Work | None:
-        """Call and wait; None when it does not answer well in time."""
+        """Call and wait; None when it does not answer well in time, or there is no Ray to ask by,
+        in place of which a call would start another."""
+        if not ray.is_initialized():
+            return None
         try:
             answer: Work = ray.get(self._remote(method), timeout=limit_s)
         except RayError:
