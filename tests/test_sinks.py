@@ -79,6 +79,33 @@ def test_every_codec_goes_into_matroska(tmp_path: Path, codec: str) -> None:
     assert len(times(out)) == 25
 
 
+@pytest.mark.parametrize("ticks", [90_000, 15_360, 1000])
+def test_films_of_any_clock_become_avi_and_mpeg4(tmp_path: Path, ticks: int) -> None:
+    """MPEG-4 knows no clock as fine as that of a transport stream; AVI counts frames."""
+    info = StreamInfo(160, 96, Fraction(1, ticks), Fraction(25), media.BT709)
+    for name in ("out.avi", "out.mkv"):
+        out = tmp_path / name
+        with open_sink(str(out), info, SinkOptions(codec="mpeg4")) as sink:
+            for n in range(50):
+                pts = round(n * ticks / 25)
+                sink.write(Frame(n, pts, info.time_base, media.picture(n, 160, 96)))
+            sink.finish()
+        assert times(out) == pytest.approx([n / 25 for n in range(50)], abs=0.0006)
+        with av.open(str(out)) as film:
+            assert film.streams.video[0].average_rate == 25
+            assert name.endswith("mkv") or film.streams.video[0].frames == 50
+
+
+def test_avi_of_uneven_times_keeps_every_frame(tmp_path: Path) -> None:
+    ticks = [0, 40, 50, 60, 200, 240, 900]
+    clip = media.video(tmp_path / "a.mkv", 7, pts=ticks, time_base=Fraction(1, 1000))
+    out = tmp_path / "out.avi"
+    copy(str(clip), out)
+    found = times(out)
+    assert len(found) == len(set(found)) == 7
+    assert found == pytest.approx([t / 1000 for t in ticks], abs=0.1)
+
+
 def test_ffv1_is_lossless(tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
     copy("test:size=96x64,frames=5", out, codec="ffv1")

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 from typing import Any
 
 from av.codec.context import CodecContext
@@ -17,11 +18,13 @@ from av.video.frame import VideoFrame
 
 from pipeline import color
 from pipeline.frame import ColorTags, StreamInfo
-from pipeline.sinks._codecs import Coding
+from pipeline.sinks._codecs import Coding, Container
 
 _THREADS = 4
 """Fixed, because x264's bits depend on the number of its threads."""
 _DEFAULT_RATE = Fraction(25)
+_LIVE_RATE = Fraction(100)
+"""Of a container that counts frames: finer than what comes, whatever the source says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Recipe:
     width: int
     height: int
     time_base: Fraction
+    """What is written; not always that of the frames."""
     rate: Fraction
     aspect: Fraction
     restarts: bool
@@ -55,7 +59,22 @@ class Recipe:
         return max(1, round(1 / self.rate / self.time_base))
 
 
-def recipe_for(info: StreamInfo, coding: Coding, quality: int | None, restarts: bool) -> Recipe:
+def _time_base(info: StreamInfo, rate: Fraction, coding: Coding, container: Container) -> Fraction:
+    """That of the frames, or the nearest one that can be written."""
+    base = info.time_base
+    if container.counts:
+        base = 1 / (_LIVE_RATE if info.live else rate)
+    if not coding.most_ticks or base.denominator <= coding.most_ticks:
+        return base
+    coarser = base * ceil(base.denominator / coding.most_ticks)
+    if coarser.denominator <= coding.most_ticks:
+        return coarser
+    return max(base.limit_denominator(coding.most_ticks), Fraction(1, coding.most_ticks))
+
+
+def recipe_for(
+    info: StreamInfo, coding: Coding, quality: int | None, container: Container
+) -> Recipe:
     """How the frames that `info` describes are encoded."""
     odd = info.width % 2 or info.height % 2
     pix_fmt = coding.odd_pix_fmt if odd and coding.odd_pix_fmt else coding.pix_fmt
@@ -70,10 +89,10 @@ def recipe_for(info: StreamInfo, coding: Coding, quality: int | None, restarts: 
         tags=tags,
         width=info.width,
         height=info.height,
-        time_base=info.time_base,
+        time_base=_time_base(info, rate, coding, container),
         rate=rate,
         aspect=info.aspect,
-        restarts=restarts,
+        restarts=container.restarts,
     )
 
 

@@ -39,6 +39,8 @@ class Coding:
     """What odd sizes are written in, where `pix_fmt` needs even ones."""
     deep_pix_fmt: str = ""
     """What HDR is written in; "" where there are 8 bits only."""
+    most_ticks: int | None = None
+    """The finest division of a second that it knows."""
     live: dict[str, str] = field(default_factory=dict)
     """More settings for a live input: nothing is held back, and what is asked to be a key frame
     can be begun with."""
@@ -73,6 +75,8 @@ class Container:
     options: dict[str, str] = field(default_factory=dict)
     restarts: bool = True
     """Whether a part file of a killed run can be read and continued."""
+    counts: bool = False
+    """Whether it knows no times, but how many frames there are a second."""
 
     @property
     def unbroken(self) -> "Container":
@@ -108,7 +112,7 @@ CODINGS = {
     "prores": Coding(
         "prores_ks", {"profile": "3"}, None, pix_fmt="yuv422p10le", deep_pix_fmt="yuv422p10le"
     ),
-    "mpeg4": Coding("mpeg4", {}, "qscale", 3),
+    "mpeg4": Coding("mpeg4", {}, "qscale", 3, most_ticks=65_535),
     "mjpeg": Coding("mjpeg", {"strict": "unofficial"}, "qscale", 3),
     "gif": Coding("gif", {}, None, pix_fmt="rgb8"),
 }
@@ -161,7 +165,7 @@ CONTAINERS = {
     ".mov": Container("mov", "h264", _MOV),
     ".mkv": Container("matroska", "h264", _MKV),
     ".webm": Container("webm", "vp9", _MKV),
-    ".avi": Container("avi", "mpeg4", {"flush_packets": "1"}, restarts=False),
+    ".avi": Container("avi", "mpeg4", {"flush_packets": "1"}, restarts=False, counts=True),
     ".gif": Container("gif", "gif", {"flush_packets": "1"}, restarts=False),
 }
 

@@ -48,13 +48,14 @@ def failures(final: Path, resumable: bool) -> Iterator[None]:
 
 
 def reorder_depth(recipe: Recipe) -> int:
-    """How many frames later a packet is shown than it is decoded, at most. x265 does not tell;
-    it and its kind use two."""
+    """How many frames later a packet is shown than it is decoded, at most. x265 does not tell
+    (-1); it and its kind use two."""
     context = CodecContext.create(recipe.coding.encoder, "w")
     assert isinstance(context, VideoCodecContext)
     set_up(context, recipe)
     context.open()
-    return max(context.reorder_depth, 2 if context.codec.reorder else 0)
+    told = context.max_b_frames == 0 or not context.codec.reorder
+    return max(context.reorder_depth, 0 if told else 2)
 
 
 class Muxer:
@@ -147,6 +148,7 @@ class PartWriter:
         set_up(stream.codec_context, recipe)
         stream.time_base = recipe.time_base
         self._recipe = recipe
+        self._last_pts: int | None = None
         self._encoder = ChunkEncoder(recipe, stream.codec_context.flags)
         self._track = Track(out.container) if sound and info.sounds else None
         beside = first and not info.sounds
@@ -157,11 +159,22 @@ class PartWriter:
     def write(self, frame: Frame) -> None:
         """Encodes and writes `frame`."""
         picture = color.to_yuv(frame.pixels, self._recipe.pix_fmt, self._recipe.tags)
-        picture.pts, picture.time_base = frame.pts, frame.time_base
+        picture.pts, picture.time_base = self._pts(frame), self._recipe.time_base
         if self._track is not None:
             self._track.hear(frame.heard, frame.time_s)
-        self._muxer.shown(frame.pts)
+        self._muxer.shown(picture.pts)
         self._muxer.mux(self._encoder.encode(picture))
+
+    def _pts(self, frame: Frame) -> int:
+        """Its time as it is written; where that is too coarse for two, the later one waits."""
+        base = self._recipe.time_base
+        if frame.time_base == base:
+            return frame.pts
+        pts = round(frame.pts * frame.time_base / base)
+        if self._last_pts is not None:
+            pts = max(pts, self._last_pts + 1)
+        self._last_pts = pts
+        return pts
 
     def finish(self, whole: bool = True, cut: bool = False) -> None:
         """Writes what the encoder still holds and closes the file, as Muxer.close."""

@@ -91,8 +91,7 @@ class FileSink:
         self._options = options
         self._container = container_of(final)
         coding = coding_of(final, options.codec, info.tags.kept)
-        restarts = self._container.restarts
-        self._recipe = recipe_for(info, coding, options.quality, restarts)
+        self._recipe = recipe_for(info, coding, options.quality, self._container)
         if self._recipe.pix_fmt != coding.pix_fmt:
             size = f"{info.width}x{info.height}"
             self.notices.append(f"{size} is odd: written as {self._recipe.pix_fmt}, size untouched")
@@ -103,7 +102,7 @@ class FileSink:
         self.next_index = sum(self._parts.values())
         self._first = self.next_index
         self._writer: PartWriter | None = None
-        self._journal = journal_of(str(final)) if options.job and restarts else None
+        self._journal = journal_of(str(final)) if options.job and self._recipe.restarts else None
         self._piece_pts: int | None = None
         self._last_pts: int | None = None
 
