@@ -15,6 +15,16 @@ def scheme_of(text: str) -> str:
     return match[1].lower() if match else ""
 
 
+def plain(text: str) -> str:
+    """A file: URL as the path that it means; anything else as it is."""
+    if scheme_of(text) != "file":
+        return text
+    rest = text[len("file:") :]
+    if not rest.startswith("//"):
+        return rest
+    return unquote("/" + rest[2:].partition("/")[2])
+
+
 def shown(text: str) -> str:
     """`text` as it may be printed: no user, no password, no query, no stream key."""
     if "://" not in text or scheme_of(text) == "file":

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.address import shown
+from pipeline.address import plain, shown
 from pipeline.errors import ConfigError, SourceLost, StreamError
 from pipeline.films import Film, films_of, table
 from pipeline.logs import note, say, speak
@@ -45,7 +45,8 @@ def chosen(words: dict[str, Any]) -> tuple[str, StreamOptions]:
     if words.get("input") is None:
         raise ConfigError("no input: name a video, a camera or a stream (see --help)")
     others = {name: value for name, value in words.items() if name != "input"}
-    return str(words["input"]), build(StreamOptions, others)
+    options = build(StreamOptions, others)
+    return plain(str(words["input"])), replace(options, output=[*map(plain, options.output)])
 
 
 def asked(arguments: list[str]) -> dict[str, Any]:
@@ -133,7 +134,8 @@ def paint_all(films: list[Film], options: StreamOptions) -> int:
             film.state = "was there already"
             continue
         try:
-            code = paint(str(film.path), replace(options, output=[film.output]))
+            own = replace(options, output=[film.output], report=report_of(film, options.report))
+            code = paint(str(film.path), own)
             film.state = {0: "done", INTERRUPTED: "interrupted"}.get(code, "damaged, see above")
         except StreamError as error:
             code = error.exit_code
@@ -146,6 +148,14 @@ def paint_all(films: list[Film], options: StreamOptions) -> int:
         if code == INTERRUPTED:
             break
     return worst
+
+
+def report_of(film: Film, report: str | None) -> str | None:
+    """The file for the report on one of several films: `report_clip_wave.json` for report.json."""
+    if report is None:
+        return None
+    path = Path(report)
+    return str(path.with_name(f"{path.stem}_{Path(film.output).stem}{path.suffix}"))
 
 
 def paint(source: str, options: StreamOptions) -> int:
@@ -211,10 +221,20 @@ def execute(plan: Plan, options: StreamOptions, views: list[View]) -> Report:
         for number, handler in before.items():
             signal.signal(number, handler)
         if report_path and pipeline:
-            pipeline.report.save(Path(report_path))
+            save(pipeline.report, Path(report_path))
     # Asked at the last moment: what comes after this film must hear of it.
     pipeline.report.interrupted = pipeline.report.interrupted or pipeline.asked_to_end
     return pipeline.report
+
+
+def save(report: Report, path: Path) -> None:
+    """Write the report; that it cannot be is not worse than what else went wrong."""
+    try:
+        report.save(path)
+    except ConfigError as error:
+        if report.error:
+            note(str(error))
+        report.error = report.error or str(error)
 
 
 def conclude(report: Report) -> int:

@@ -31,7 +31,7 @@ class Heartbeat:
     @property
     def limit_s(self) -> float:
         """How long that may be."""
-        pauses = [later - before for before, later in pairwise(self._times)]
+        pauses = [later - before for before, later in pairwise(list(self._times))]
         return max(self._least_s, SLOW * median(pauses)) if pauses else self._least_s
 
     @property

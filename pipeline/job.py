@@ -51,6 +51,8 @@ def job_of(source: str, options: Any, files: list[str], about: str = "") -> Job:
     if weights.exists():
         named[options.model] = weights
     contents = {name: fingerprint(path) for name, path in named.items() if path.exists()}
+    if named[source].is_dir():  # what is painted may lie there too
+        contents[source] = fingerprint_of_all(pictures_of(source))
     if source not in contents:
         pattern = ":" not in source
         contents[source] = fingerprint_of_all(pictures_of(source)) if pattern else about

@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Callable, Sequence
@@ -112,7 +113,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         with open(0, "rb", closefd=False) if path == Path("-") else path.open("rb") as file:
             text = file.read(MOST_CONFIG_BYTES + 1).decode()
         check_yaml(text)
-        values = yaml.safe_load(text)
+        values = yaml.load(text, Decimal)
     except OSError as error:
         raise ConfigError(f"cannot read the config {path}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:
@@ -120,6 +121,24 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(values or {}, dict):
         raise ConfigError(f"{path} must hold 'option: value' lines")
     return {str(k): v for k, v in (values or {}).items()}
+
+
+class Decimal(yaml.SafeLoader):
+    """YAML 1.1 whose numbers are decimal: 1:10 and 0720 are words, as on a command line."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  as in its base
+        first: [(tag, form) for tag, form in known if not tag.endswith((":int", ":float"))]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+for name, form in (
+    ("int", r"[-+]?(0|[1-9][0-9_]*)$"),
+    ("float", r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9_]+)([eE][-+][0-9]+)?$"),
+):
+    Decimal.add_implicit_resolver(
+        f"tag:yaml.org,2002:{name}", re.compile(form), list("-+.0123456789")
+    )
 
 
 def check_yaml(text: str) -> None:

@@ -191,6 +191,14 @@ def check_options(options: StreamOptions) -> None:
         raise ConfigError("no style: name a picture with --style (some lie in styles/)")
     if options.show_matches and (options.mask or options.stabilize):
         raise ConfigError("--show-matches puts pictures side by side: leave --mask and --stabilize")
+    shows = any(output.startswith("web:") for output in options.output)
+    for name, value in (
+        ("recordings", options.recordings),
+        ("web-token", options.web_token),
+        ("web-name", options.web_name),
+    ):
+        if value and not shows:
+            raise ConfigError(f"--{name} is for the live page: it needs an output web:PORT")
     if options.end is not None and options.end <= (options.start or 0):
         raise ConfigError("--end must come after --start")
     check_model(options)

@@ -222,7 +222,10 @@ class StreamOptions:
         None, "folder in which the live page may record the stream", metavar="FOLDER"
     )
     report: str | None = option(
-        None, "also write the final report as JSON", metavar="FILE.json", heading="what is said"
+        None,
+        "also write the final report as JSON; of several films one each: FILE_clip.json",
+        metavar="FILE.json",
+        heading="what is said",
     )
     metrics: int | None = option(
         None,

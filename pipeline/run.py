@@ -25,7 +25,7 @@ from pipeline.plan import Plan
 from pipeline.pool import FramePool
 from pipeline.queues import Ticket
 from pipeline.report import Progress, Report
-from pipeline.sinks import journals, shows_input
+from pipeline.sinks import journals, paces, shows_input
 from pipeline.stages import Work
 from pipeline.supervision import (
     CALL_BUDGET_S,
@@ -35,6 +35,10 @@ from pipeline.supervision import (
     Supervised,
 )
 
+CALL_PX = 1920 * 1080
+"""Larger frames have longer to be painted than CALL_BUDGET_S."""
+JOIN_S = 0.005
+"""Of each frame of an output, which may have to be copied to complete it."""
 POOL_BYTES = 256 << 20
 MOST_IN_CALL = 8
 CALL_S = 0.1
@@ -60,6 +64,7 @@ class Pipeline:
         self._governor = Governor(plan.max_latency_s, sizes)
         self._arrivals = Arrivals(plan.source_options.end_s)
         self._polled_s = 0.0
+        self._delivered_s: float | None = None  # time of the last frame that the writer was given
         self._share = 0.0  # how much is done of a frame that takes many calls
         self._stops: list[float] = []  # when the user asked to end
         self._closed = False  # by who watched the only output
@@ -122,6 +127,8 @@ class Pipeline:
         self._pool = FramePool.create(2 * each + beside, info.height, info.width, beside)
         self._ledger = Ledger(each, self._live)
         self._batch = max(1, min(MOST_IN_CALL, each // least))
+        # Who wants to end waits for a call to end, and that for the times of its frames.
+        self._written_batch = 1 if any(map(paces, plan.sinks)) else self._batch
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -190,9 +197,14 @@ class Pipeline:
             given = [replace(t, handed_s=now_s, size=size) for t in tickets], slots
             if stylizer.far:
                 frames = np.stack([self._pool[t.slot] for t in tickets])
-                self._submit(stylizer, "stylize_sent", *given, frames, context=given)
+                self._paint(stylizer, "stylize_sent", *given, frames, context=given)
             else:
-                self._submit(stylizer, "stylize", *given, context=given)
+                self._paint(stylizer, "stylize", *given, context=given)
+
+    def _paint(self, stylizer: Supervised, method: str, *given: object, context: object) -> None:
+        width, height = self._pool.size
+        budget_s = CALL_BUDGET_S * max(1.0, width * height / CALL_PX)
+        self._submit(stylizer, method, *given, context=context, budget_s=budget_s)
 
     def _stylizer_batch(self) -> int:
         """As many frames a call as take about CALL_S, so that ending and falling back are quick."""
@@ -207,7 +219,10 @@ class Pipeline:
         if writer.outstanding("open") or self._completing:
             return
         while writer.outstanding("write") < AHEAD and len(ledger.painted):
-            self._submit(writer, "write", ledger.deliver(self._batch))
+            tickets = ledger.deliver(self._written_batch)
+            last_s, self._delivered_s = self._delivered_s, tickets[-1].time_s
+            pause_s = 0.0 if last_s is None else max(0.0, self._delivered_s - last_s)
+            self._submit(writer, "write", tickets, budget_s=CALL_BUDGET_S + pause_s)
         now = time.monotonic()
         if now - self._polled_s > POLL_S and not writer.outstanding("poll"):
             self._polled_s = now
@@ -215,7 +230,8 @@ class Pipeline:
         if ledger.complete and not writer.calls:
             # An interrupted run that wrote nothing has nothing to complete.
             if ledger.total:
-                self._submit(writer, "finish", self.report.interrupted, budget_s=LONG_BUDGET_S)
+                budget_s = LONG_BUDGET_S + JOIN_S * ledger.total
+                self._submit(writer, "finish", self.report.interrupted, budget_s=budget_s)
             else:
                 self._submit(writer, "abandon", budget_s=LONG_BUDGET_S)
 
@@ -288,7 +304,7 @@ class Pipeline:
         if self._ending:
             self._ledger.give_up(rest)
         else:
-            self._submit(self._crew.stylizers[0], "stylize", *rest, context=rest)
+            self._paint(self._crew.stylizers[0], "stylize", *rest, context=rest)
 
     def _go_on_at(self, index: int) -> None:
         """A writer has opened and wants frames from `index` on."""

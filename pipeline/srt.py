@@ -125,6 +125,7 @@ def sending(text: str, ended: IO[bytes]) -> Iterator[IO[bytes]]:
             command,
             bufsize=0,
             stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             preexec_fn=_ends_with_us(),
         )

@@ -209,6 +209,7 @@ def watch(wanted: dict[str, dict[str, Any]], port: int | None, ray: SharedRay, f
             stack.enter_context(MetricsServer(port, figures, figures.health))
         for name, own in wanted.items():
             streams.append(Stream(name, own, ray.file, not as_table))
+            stack.callback(streams[-1].stop)  # it would go on without us
         if as_table:
             stack.enter_context(shown)
         while any(stream.process.poll() is None for stream in streams):

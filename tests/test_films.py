@@ -18,13 +18,15 @@ def test_each_film_is_painted_and_a_bad_one_stops_none(paint: Run, tmp_path: Pat
     (films / "b.mkv").write_text("no film " * 100)
     video(films / "c.mov", 5)
     (films / "notes.txt").write_text("not asked for")
-    words = [films, "--model", "identity", "-o", f"{out}/"]
+    words = [films, "--model", "identity", "-o", f"{out}/", "--report", tmp_path / "told.json"]
     done = paint(*words)
     assert done.returncode == 1
     assert "not a video" in done.stderr
     assert done.stderr.splitlines()[-3].split() == ["a.mp4", "done"]
     assert done.stderr.splitlines()[-1].split() == ["c.mov", "done"]
     assert sorted(p.name for p in out.iterdir()) == ["a_identity.mp4", "c_identity.mp4"]
+    told = sorted(p.name for p in tmp_path.glob("*.json"))
+    assert told == ["told_a_identity.json", "told_c_identity.json"]
     made = (out / "a_identity.mp4").stat().st_mtime_ns
     again = paint(*words, "--resume")
     assert "was there already" in again.stderr

@@ -105,6 +105,9 @@ def test_no_more_than_a_window_is_kept(tmp_path: Path, monkeypatch: pytest.Monke
     assert 1 <= len(list(tmp_path.glob("*.ts"))) <= 3
     with pytest.raises(SinkError, match="--overwrite"):
         prepare(str(path))
+    path.unlink()  # what is left of a stream without its playlist is not deleted unasked
+    with pytest.raises(SinkError, match="--overwrite"):
+        prepare(str(path))
     (tmp_path / "other-000001.ts").touch()
     prepare(str(path), SinkOptions(overwrite=True))
     assert [p.name for p in tmp_path.iterdir()] == ["other-000001.ts"]

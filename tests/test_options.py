@@ -8,6 +8,7 @@ import pytest
 from pipeline.cli import parse
 from pipeline.errors import ConfigError
 from pipeline.options import build, read_yaml
+from pipeline.plan import check_options
 from pipeline.request import StreamOptions
 
 DEFAULTS = Path(__file__).parents[1] / "configs" / "default.yaml"
@@ -48,6 +49,31 @@ def test_words_win_over_the_config_file(tmp_path: Path) -> None:
     assert (options.size, options.strength, options.style) == (480, 0.3, ["x.jpg"])
 
 
+def test_numbers_of_a_config_are_what_they_are_on_the_command_line(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("keyframes: 1:10\nstart: 1:05\nsize: 0720\nstrength: 0.5\nquality: 18\n")
+    _, options = parse(["in.mp4", "--config", str(config)])
+    assert (options.keyframes, options.start, options.size) == ((70.0,), 65.0, 720)
+    assert options.keyframes
+    assert isinstance(options.keyframes[0], float)  # a time: a whole number is that of a frame
+    assert (options.strength, options.quality) == (0.5, 18)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("file:///a/b%20c.mp4", "/a/b c.mp4"),
+        ("file://localhost/a.mp4", "/a.mp4"),
+        ("file:a%20b.mp4", "a%20b.mp4"),
+        ("a.mp4", "a.mp4"),
+        ("rtsp://host/file:", "rtsp://host/file:"),
+    ],
+)
+def test_addresses_of_files_are_paths(text: str, path: str) -> None:
+    source, options = parse([text, "-o", text])
+    assert (source, options.output) == (path, [path])
+
+
 def test_the_shipped_config_states_the_defaults() -> None:
     assert build(StreamOptions, read_yaml(DEFAULTS)) == StreamOptions()
     assert {k.replace("-", "_") for k in read_yaml(DEFAULTS)} == set(
@@ -73,6 +99,21 @@ def test_the_shipped_config_states_the_defaults() -> None:
 def test_mistakes_on_the_command_line(words: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse(words.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--recordings kept/", "--recordings is for the live page"),
+        ("--web-token token", "--web-token is for the live page"),
+        ("--web-name wall.example.org", "--web-name is for the live page"),
+        ("--start 2 --end 1", "--end must come after --start"),
+    ],
+)
+def test_what_makes_no_sense_together(words: str, message: str) -> None:
+    _, options = parse(["in.mp4", "--model", "identity", *words.split()])
+    with pytest.raises(ConfigError, match=message):
+        check_options(options)
 
 
 @pytest.mark.parametrize(

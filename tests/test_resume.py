@@ -264,6 +264,8 @@ def test_other_pictures_under_the_same_names_are_another_job(name: str, tmp_path
         jobs.append(job_of(str(tmp_path / name), OPTIONS, []))
     (said,) = differences(*jobs)
     assert said == f"{tmp_path / name} holds something else now"
+    (tmp_path / "shots/out.part.mp4").touch()  # what is painted may lie beside them
+    assert job_of(str(tmp_path / name), OPTIONS, []) == jobs[-1]
 
 
 @pytest.mark.parametrize("line", ['{"part": 0}', "5", "[" * 5000, '{"job": 1}', '{"part": []}'])

@@ -11,7 +11,7 @@ from aiohttp import WSMsgType, web
 from web.guard import Guard, harden
 from web.page import Page
 from web.screen import STILL_S, Crowded, encoded
-from web.shelf import checked
+from web.shelf import Handed, checked
 from web.webrtc import Connections
 
 HERE = Path(__file__).parent
@@ -217,7 +217,7 @@ class Api:
             raise web.HTTPRequestEntityTooLarge(MOST_WORDS, len(data))
         return data
 
-    async def _picture(self, request: web.Request, beneath: str = "white") -> Any:
+    async def _picture(self, request: web.Request, beneath: str = "white") -> Handed:
         data = await request.read()
         async with self._decoding:  # one at a time: a picture may need 160 MB
             return await asyncio.to_thread(checked, data, beneath)

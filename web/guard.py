@@ -65,7 +65,10 @@ class Guard:
     def _check_name(self, request: web.Request) -> None:
         """A name that somebody else's DNS points here is not one of ours. With a token any address
         in digits is: those have no DNS."""
-        name = urlsplit(f"//{request.host}").hostname or ""
+        try:
+            name = urlsplit(f"//{request.host}").hostname or ""
+        except ValueError:
+            name = ""
         if name not in self._names | self._given and not (self._token and is_address(name)):
             raise web.HTTPForbidden(
                 text="this page has no such name: behind a proxy, --web-name says by which it goes"

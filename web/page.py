@@ -12,7 +12,7 @@ from pipeline.options import nearest
 from pipeline.sinks.web import Head
 from web.recording import Recording
 from web.screen import Ask, Pixels, Screen
-from web.shelf import GREY, Shelf, thumbnail
+from web.shelf import GREY, Handed, Shelf, thumbnail
 
 MOST_REGIONS = 6
 KEYS = ("region", "shares", "fade_s", "strength", "keep_color", "frozen")
@@ -60,7 +60,7 @@ class Page:
 
     def close(self) -> None:
         """Complete what is recorded, forget what was handed in."""
-        self.stop_recording()
+        self.stop_recording(hurry=True)
         self.shelf.close()
 
     def show(
@@ -145,10 +145,10 @@ class Page:
 
     # -- looks and regions ---------------------------------------------------------------------
 
-    def add_look(self, name: str, pixels: Pixels) -> str:
+    def add_look(self, name: str, picture: Handed) -> str:
         """A picture as a look -> its name. ValueError: it cannot be one."""
         self._check_painting()
-        added = self.shelf.add(name, pixels)
+        added = self.shelf.add(name, picture)
         self.tell()
         return added.name
 
@@ -166,17 +166,17 @@ class Page:
                 return region
         raise ValueError("there is no such region")
 
-    def set_region(self, name: str | None, mask: Pixels) -> str:
+    def set_region(self, name: str | None, mask: Handed) -> str:
         """Where a region lies (white); None: a new one over all others, with the looks that lie
         beneath. ValueError: there are too many, or it is the lowest, which lies everywhere."""
         self._check_painting()
         if name == self.regions[0].name:
             raise ValueError("the lowest region lies everywhere: it has no mask")
-        if not mask.any():
+        if not mask.pixels.any():
             raise ValueError("the mask is black everywhere: nothing would be seen")
         region = self.region(name) if name else self._new_region()
         self._sweep()
-        region.mask, region.thumb = str(self.shelf.keep(mask)), thumbnail(mask)
+        region.mask, region.thumb = str(self.shelf.keep(mask)), mask.thumb
         if not name:
             self.regions.append(region)
         self._chosen = True
@@ -217,12 +217,13 @@ class Page:
         self._recording = Recording(Path(self._folder), self.size, self._rate, self._sounds)
         self.tell()
 
-    def stop_recording(self) -> dict[str, Any] | None:
-        """Completes the file -> what it is; None: nothing was being recorded."""
+    def stop_recording(self, hurry: bool = False) -> dict[str, Any] | None:
+        """Completes the file -> what it is; None: nothing was being recorded. `hurry`: see
+        Recording."""
         recording, self._recording = self._recording, None
         if recording is None:
             return None
-        recording.stop()
+        recording.stop(hurry)
         return recording.state()
 
     # -- what is shown -------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.errors import SinkError
 from pipeline.frame import ColorTags, Frame, Heard, Pixels, StreamInfo
 from pipeline.sinks import SinkOptions, open_sink, prepare
-from pipeline.sinks._relay import TIME_BASE
+from pipeline.sinks._relay import MOST_PIECES, TIME_BASE
 
 MOST_WAITING = 16
 TAGS = ColorTags("bt709", "tv", "bt709", "bt709")
@@ -40,20 +40,22 @@ class Recording:
         self._began = time.monotonic()
         self._frames: queue.Queue[Seen | None] = queue.Queue(MOST_WAITING)
         self._unheard: list[tuple[int, Heard]] = []  # sound, and the time that it counts from
+        self._hurry = False
         self._thread = threading.Thread(target=self._run, name="recording")
         self._thread.start()
 
     def add(self, pts: int, pixels: Pixels, heard: list[Heard]) -> None:
         """The next frame, at its time in ticks of TIME_BASE, and the sound since the one before."""
-        self._unheard += [(pts, piece) for piece in heard]
+        self._unheard = [*self._unheard, *((pts, piece) for piece in heard)][-MOST_PIECES:]
         try:
             self._frames.put_nowait((pts, pixels, self._unheard))
             self._unheard = []
         except queue.Full:
             self.left_out += 1
 
-    def stop(self) -> None:
-        """Completes the file."""
+    def stop(self, hurry: bool = False) -> None:
+        """Completes the file; in a `hurry` its index stays at its end where it is long."""
+        self._hurry = hurry
         self._frames.put(None)
         self._thread.join()
 
@@ -79,7 +81,7 @@ class Recording:
                     )
                     sink.write(Frame(index, last, TIME_BASE, pixels, heard=heard))
                 if last is not None:
-                    sink.finish()
+                    sink.finish(cut=self._hurry)
         except SinkError as error:
             self.error = str(error)
             self._drain(lambda: self._frames.get() is not None)

@@ -1,6 +1,7 @@
 """What is seen: the newest frame and what it was painted from, as pictures for those who watch."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -41,6 +42,9 @@ class Screen:
         self.frozen = False
         self._newest: list[Pixels] = []
         self._number = 0  # of that frame
+        self._lock = threading.Lock()
+        self._arriving: tuple[Head, list[Pixels]] | None = None
+        self._uncounted = 0  # frames that came since the last one was taken from there
         self._came = asyncio.Event()
         self._heart = Heartbeat(STALE_S)
         self._made: dict[bool, tuple[list[Pixels], asyncio.Task[bytes]]] = {}
@@ -49,11 +53,19 @@ class Screen:
     def show(self, head: Head, pictures: list[Pixels]) -> None:
         """The newest frame, RGB; after it, where asked for, what it was painted from, or while it
         is frozen what the frame was that is seen. One that came before does not count."""
-        self._loop.call_soon_threadsafe(self._arrived, head, pictures)
+        with self._lock:  # while the loop is busy only the newest waits for it
+            waited, self._arriving = self._arriving, (head, pictures)
+            self._uncounted += not head.again
+        if waited is None:
+            self._loop.call_soon_threadsafe(self._arrive)
 
-    def _arrived(self, head: Head, pictures: list[Pixels]) -> None:
-        if not head.again:
-            self.frames += 1
+    def _arrive(self) -> None:
+        with self._lock:
+            assert self._arriving
+            (head, pictures), self._arriving = self._arriving, None
+            new, self._uncounted = self._uncounted, 0
+        if new:
+            self.frames += new
             self._heart.beat()
         if self.frozen and self._newest:
             if head.input_of != self._number or self.shows(True):
@@ -108,23 +120,15 @@ class Screen:
 
     def picture(self, beside: bool, most_px: int = 0) -> Pixels:
         """The newest frame; with the input at its left when that is asked for: it `shows` it."""
-        pixels = self._newest[0]
-        if beside:
-            pixels = np.hstack([self._newest[1], pixels])
-        scale = (most_px / (pixels.shape[0] * pixels.shape[1])) ** 0.5 if most_px else 1.0
-        if scale < 1:
-            size = int(pixels.shape[1] * scale), int(pixels.shape[0] * scale)
-            pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-        return pixels
+        return framed(self._newest, beside, most_px)
 
     async def jpeg(self, beside: bool) -> bytes:
         """The newest frame as JPEG, made once for all who watch."""
         newest = self._newest
         if beside not in self._made or self._made[beside][0] is not newest:
+            quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
             work = asyncio.to_thread(
-                lambda: encoded(
-                    self.picture(beside, MOST_PX), ".jpg", [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-                )
+                lambda: encoded(framed(newest, beside, MOST_PX), ".jpg", quality)
             )
             self._made[beside] = newest, asyncio.create_task(work)
         return await asyncio.shield(self._made[beside][1])
@@ -148,6 +152,17 @@ class Screen:
             "still_s": round(self.still_s, 1),
             "watchers": self._watchers,
         }
+
+
+def framed(newest: list[Pixels], beside: bool, most_px: int) -> Pixels:
+    """A frame, or with `beside` the second picture and the frame at its right; scaled to at most
+    `most_px` pixels where that is not 0."""
+    pixels = np.hstack([newest[1], newest[0]]) if beside else newest[0]
+    scale = (most_px / (pixels.shape[0] * pixels.shape[1])) ** 0.5 if most_px else 1.0
+    if scale < 1:
+        size = int(pixels.shape[1] * scale), int(pixels.shape[0] * scale)
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return pixels
 
 
 def encoded(pixels: Pixels, suffix: str, options: list[int]) -> bytes:

@@ -39,6 +39,15 @@ class Look:
         return thumbnail(GREY if is_code else pictures.decode(self.path.read_bytes())[0])
 
 
+@dataclass(frozen=True)
+class Handed:
+    """A picture that came from outside, as it is kept: nothing else of what came is read again."""
+
+    pixels: Pixels
+    png: bytes
+    thumb: bytes
+
+
 class Shelf:
     """Looks by name. Pictures that are handed in lie in a folder of its own until `close`."""
 
@@ -64,19 +73,24 @@ class Shelf:
         """The look whose picture lies there."""
         return next((k.name for k in self.looks.values() if str(k.path) == path), None)
 
-    def add(self, name: str, pixels: Pixels) -> Look:
-        """A picture as a look. ValueError: there are too many, or it is too small."""
+    def add(self, name: str, picture: Handed) -> Look:
+        """A picture as a look. ValueError: there are too many, it is too small, or the disk is
+        full."""
         if len(self.looks) >= MOST_LOOKS:
             raise ValueError(f"{MOST_LOOKS} looks are the most: take one of yours away")
-        if min(pixels.shape[:2]) < LEAST_SIDE_PX:
+        if min(picture.pixels.shape[:2]) < LEAST_SIDE_PX:
             raise ValueError(f"the picture is too small: at least {LEAST_SIDE_PX} px a side")
-        return self._put(name, self.keep(pixels), True)
+        return self._put(name, self.keep(picture), True)
 
-    def keep(self, pixels: Pixels) -> Path:
-        """What was decoded, as a file: nothing else of what came in is ever read again."""
+    def keep(self, picture: Handed) -> Path:
+        """As a file. ValueError: it cannot be written."""
         self._count += 1
         path = Path(self._folder.name) / f"{self._count}.png"
-        cv2.imwrite(str(path), pixels[..., ::-1])
+        try:
+            path.write_bytes(picture.png)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise ValueError(f"the picture cannot be kept here ({error.strerror})") from None
         return path
 
     def sweep(self, masks: set[Path]) -> None:
@@ -100,9 +114,9 @@ class Shelf:
         return self.looks[name]
 
 
-def checked(data: bytes, beneath: str) -> Pixels:
-    """A picture that came from outside -> RGB, its transparent parts of the colour `beneath`.
-    ValueError: none of FORMATS, or too large."""
+def checked(data: bytes, beneath: str) -> Handed:
+    """A picture that comes from outside, its transparent parts of the colour `beneath`. Takes a
+    moment. ValueError: none of FORMATS, or too large."""
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as picture:
             width, height = picture.size
@@ -112,7 +126,8 @@ def checked(data: bytes, beneath: str) -> Pixels:
         raise ValueError(f"this is not a picture that can be read ({', '.join(FORMATS)})") from None
     if width * height > MOST_PX:
         raise ValueError(f"the picture has more than {MOST_PX // 1_000_000} million pixels")
-    return pictures.decode(data, beneath)[0]
+    pixels = pictures.decode(data, beneath)[0]
+    return Handed(pixels, encoded(pixels, ".png", []), thumbnail(pixels))
 
 
 def thumbnail(pixels: Pixels) -> bytes:

@@ -142,6 +142,11 @@ def shows_input(text: str) -> bool:
     return _kind_of(text) == "web"
 
 
+def paces(text: str) -> bool:
+    """Whether the output shows the frames of a film each at its time, and waits for that."""
+    return _kind_of(text) not in ("file", "images", "null")
+
+
 def prepare(text: str, options: SinkOptions | None = None, input_text: str = "") -> None:
     """Called once before anything starts: refuses what cannot work, clears old part files."""
     kind = _module(text)
@@ -236,6 +241,6 @@ def check_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".stylestream-probe"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another run may try the same
     except OSError as error:
         raise SinkError(f"{folder} cannot be written to ({error.strerror})") from None

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError, SinkError
 from pipeline.job import Job, differences
-from pipeline.sinks._parts import part_path, parts_of
+from pipeline.sinks._parts import forced_folder, part_path, parts_of
 
 STATES = 3
 """So many restart points back a writer that died may have to go."""
@@ -69,10 +69,7 @@ class Journal:
         """A fresh journal of `job`."""
         self.remove()
         self._append({"job": job})
-        if hasattr(os, "O_DIRECTORY"):  # so that the file itself is found after a power cut
-            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            os.fsync(folder)
-            os.close(folder)
+        forced_folder(self.path.parent)  # so that the file itself is found after a power cut
 
     def check(self, job: Job) -> None:
         """ConfigError naming what has changed when the journal is not of `job`."""

@@ -249,7 +249,9 @@ class Relay(ABC):
                     self._heard(said.decode().strip())
             child.stdin.close()
             child.wait(ENDING_S)
-        except (BrokenPipeError, subprocess.TimeoutExpired):
+        except subprocess.TimeoutExpired:
+            raise SinkError(f"{self._name}: its process does not end") from None
+        except BrokenPipeError:
             said = child.stdout.readline() or said
             raise SinkError(said.decode().strip() or f"{self._name}: it broke off") from None
         finally:

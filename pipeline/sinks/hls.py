@@ -22,13 +22,13 @@ def prepare(text: str, options: SinkOptions) -> None:
         raise SinkError(f"{path}: % has a meaning of its own in HLS; give another name")
     if options.codec not in (None, *CODECS):
         raise SinkError(f"{path}: HLS is h264 here, not {options.codec}")
-    if path.exists() and not options.overwrite:
-        raise SinkError(f"{path} exists already: --overwrite replaces it, or give another name")
     check_folder(path.parent)
     segment = re.compile(re.escape(path.stem) + r"-\d{6,}\.ts(\.tmp)?")
-    for old in path.parent.iterdir():
-        if old == path or segment.fullmatch(old.name):
-            old.unlink()
+    there = [old for old in path.parent.iterdir() if old == path or segment.fullmatch(old.name)]
+    if there and not options.overwrite:
+        raise SinkError(f"{there[0]} exists already: --overwrite replaces it, or give another name")
+    for old in there:
+        old.unlink()
 
 
 def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
