@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +23,9 @@ from pipeline.frame import Frame
 from pipeline.sinks import SinkOptions, open_sink, prepare
 from pipeline.sources import open_source
 
+WIDE = Fraction(16, 15)
+"""Of a pixel, as of television with 4:3 pictures."""
+
 
 @contextmanager
 def written(path: Path, seconds: int) -> Iterator[threading.Thread]:
@@ -29,7 +34,7 @@ def written(path: Path, seconds: int) -> Iterator[threading.Thread]:
     prepare(str(path), SinkOptions())
 
     def write() -> None:
-        with open_sink(str(path), LIVE) as sink:
+        with open_sink(str(path), replace(LIVE, aspect=WIDE)) as sink:
             for i in range(8 * seconds):
                 sink.write(Frame(i, 3 * i, BASE, picture(i % 100)))
                 time.sleep(0.125)
@@ -76,6 +81,7 @@ def test_a_playlist_is_written_through_a_kill_and_followed(tmp_path: Path) -> No
         wait_for(path, "live-000001.ts")
         with open_source(f"hls+{address}/live.m3u8") as source:
             assert source.info.live
+            assert source.info.aspect == WIDE
             seen = [number(f) for f, _ in zip(source.frames(), range(24), strict=False) if f]
         # Fetched two seconds at a time, shown one after another.
         assert seen == sorted(seen)

@@ -150,7 +150,7 @@ function showFigures() {
 function show(now) {
   state = now;
   chosen = Math.min(chosen, state.regions.length - 1);
-  view.resize(state.width, state.height);
+  view.resize(state.width, state.height, state.aspect);
   document.title = `${state.input} · stylestream`;
   showRegions();
   showLooks();

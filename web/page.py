@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Page:
         self.figures: dict[str, float] = {}
         self.token: str | None = about["token"]
         self.size: tuple[int, int] = (about["width"], about["height"])
+        self._aspect = Fraction(about["aspect"])
         self._rate, self._sounds = about["rate"], about["sounds"]
         self._folder = about["recordings"]
         self._paints: bool = about["paints"]
@@ -214,7 +216,9 @@ class Page:
             raise ValueError("recording needs a folder: start the stream with --recordings FOLDER")
         if self._recording:
             raise ValueError("it is being recorded already")
-        self._recording = Recording(Path(self._folder), self.size, self._rate, self._sounds)
+        self._recording = Recording(
+            Path(self._folder), self.size, self._aspect, self._rate, self._sounds
+        )
         self.tell()
 
     def stop_recording(self, hurry: bool = False) -> dict[str, Any] | None:
@@ -242,6 +246,7 @@ class Page:
             "keep_color": self.keep_color,
             "width": self.size[0],
             "height": self.size[1],
+            "aspect": float(self._aspect),
             "may_record": self._folder is not None,
             "recording": self._recording.state() if self._recording else None,
             "figures": self.figures,

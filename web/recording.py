@@ -28,15 +28,18 @@ Seen = tuple[int, Pixels, list[tuple[int, Heard]]]
 class Recording:
     """One file. Frames wait for nobody: those that come too fast for the encoder are left out."""
 
-    def __init__(self, folder: Path, size: tuple[int, int], rate: float, sounds: bool) -> None:
-        """Starts. SinkError: the folder cannot be written to."""
+    def __init__(
+        self, folder: Path, size: tuple[int, int], aspect: Fraction, rate: float, sounds: bool
+    ) -> None:
+        """Starts. `aspect`: of a pixel. SinkError: the folder cannot be written to."""
         stamp = datetime.now().strftime("%Y-%m-%d %H.%M.%S")
         self.path = folder / f"stylestream {stamp}.mp4"
         self.error: str | None = None
         self.left_out = 0
         prepare(str(self.path), SinkOptions())
         nominal = Fraction(rate).limit_denominator(1001)
-        self._info = StreamInfo(*size, TIME_BASE, nominal, TAGS, sounds=sounds, live=True)
+        about = *size, TIME_BASE, nominal, TAGS
+        self._info = StreamInfo(*about, aspect=aspect, sounds=sounds, live=True)
         self._began = time.monotonic()
         self._frames: queue.Queue[Seen | None] = queue.Queue(MOST_WAITING)
         self._unheard: list[tuple[int, Heard]] = []  # sound, and the time that it counts from

@@ -9,7 +9,7 @@ export class View {
     [this.video, this.mjpeg, this.wipe, this.divide, this.frame, this.sides] = [
       "video", "mjpeg", "wipe", "divide", "frame", "sides"].map(at);
     this.mode = MODES[0];
-    this.size = [16, 9];
+    this.size = [16, 9, 1];
     this.turn = 0;
     this.divide.addEventListener("input", () => this.draw());
   }
@@ -17,10 +17,10 @@ export class View {
   get beside() { return this.mode === "painting" ? 0 : 1; }
   get source() { return this.video.hidden ? this.mjpeg : this.video; }
 
-  resize(width, height) {
-    this.size = [width, height];
+  resize(width, height, aspect) {
+    this.size = [width, height, aspect];
     const wide = this.mode === "beside" ? 2 : 1;
-    this.frame.style.setProperty("--w", width * wide);
+    this.frame.style.setProperty("--w", width * aspect * wide);
     this.frame.style.setProperty("--h", height);
   }
 

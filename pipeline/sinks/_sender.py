@@ -57,6 +57,7 @@ def stream_of(
         "width": info.width,
         "height": info.height,
         "rate": str(info.rate or RATE),
+        "aspect": str(info.aspect),
         "encoder": coding.encoder,
         "settings": settings | (BOUND if coding.encoder in BOUNDED else {}),
         "pix_fmt": coding.odd_pix_fmt if odd and coding.odd_pix_fmt else coding.pix_fmt,
@@ -82,6 +83,7 @@ def main(frames: BinaryIO) -> int:
             stream.options = {**about["settings"], "g": "9999"}
             due = 0
             stream.codec_context.time_base = TIME_BASE
+            stream.codec_context.sample_aspect_ratio = Fraction(about["aspect"])
             color.tag(stream.codec_context, TAGS)
             track = Track(out) if about["sounds"] else None
             out.start_encoding()

@@ -16,10 +16,12 @@ def main(frames: BinaryIO) -> int:
     """Show until the end of `frames`, or until somebody closes it -> exit code."""
     about = json.loads(frames.readline())
     cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-    cv2.resizeWindow(TITLE, about["width"], about["height"])
+    size = about["shown"], about["height"]  # of a film whose pixels are no squares
+    cv2.resizeWindow(TITLE, *size)
     print("connected", flush=True)
     for pixels in pictures_of(frames, about["width"], about["height"]):
-        cv2.imshow(TITLE, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+        square = pixels if size[0] == about["width"] else cv2.resize(pixels, size)
+        cv2.imshow(TITLE, cv2.cvtColor(square, cv2.COLOR_RGB2BGR))
         if cv2.waitKey(1) in ENDS or cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
             print("closed", flush=True)
             cv2.destroyAllWindows()

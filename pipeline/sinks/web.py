@@ -143,7 +143,8 @@ class WebSink(Relay):
 
     def _about(self) -> dict[str, Any]:
         self._with_input, self._held = False, None  # a page that begins has asked for nothing
-        size = {"width": self._info.width, "height": self._info.height}
+        info = self._info
+        size = {"width": info.width, "height": info.height, "aspect": str(info.aspect)}
         return self._place | size | {"wanted": self._wanted, "sounds": self.hears}
 
     def _pictures(self, frame: Frame) -> list[Pixels]:

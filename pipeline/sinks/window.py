@@ -39,7 +39,8 @@ class WindowSink(Relay):
     _closed = False
 
     def _about(self) -> dict[str, Any]:
-        return {"width": self._info.width, "height": self._info.height}
+        width, height = self._info.width, self._info.height
+        return {"width": width, "height": height, "shown": round(width * self._info.aspect)}
 
     def _heard(self, line: str) -> None:
         self._closed = self._closed or line == "closed"

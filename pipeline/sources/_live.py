@@ -205,6 +205,7 @@ class LiveSource:
                 for picture in packet.decode():
                     rate = believed(stream.average_rate, stream.guessed_rate)
                     info = self._described(picture, rate, sounds)
+                    info = replace(info, aspect=stream.sample_aspect_ratio or Fraction(1))
                     tried = self._options.sampled and self._device is not None
                     return replace(info, sample=sampled(stream, coded)) if tried else info
                 if time.monotonic() > until_s:
