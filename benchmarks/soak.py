@@ -1,6 +1,7 @@
 """python -m benchmarks.soak [FRAMES [MODEL]]: a day of video at 25 frames a second, small and as
 fast as it goes. Fails when memory, handles, threads or shared memory of the run grow."""
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -83,8 +84,11 @@ def of_process(pid: int) -> tuple[float, int, int, int] | None:
 
 def main(words: list[str]) -> int:
     """Run, say what grew -> exit code."""
-    frames = int(words[0]) if words else DAY
-    model = words[1] if len(words) > 1 else "identity"
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=__doc__)
+    parser.add_argument("frames", nargs="?", type=int, default=DAY)
+    parser.add_argument("model", nargs="?", default="identity")
+    asked = parser.parse_args(words)
+    frames, model = asked.frames, asked.model
     style = [] if model == "identity" else ["styles/wave.jpg"]
     source = f"test:size=64x48,rate=25,frames={frames}"
     watch = Watch(frames)

@@ -2,6 +2,7 @@
 stylizer that takes 370 ms for each, slept, for ten minutes. Fails when the last frames are later
 than those after ten seconds; then the same with `--max-latency 150ms`, for a minute."""
 
+import argparse
 import sys
 from dataclasses import replace
 
@@ -52,8 +53,10 @@ def run(seconds: float, limit_s: float | None, watch: Watch) -> Report:
 
 def main(words: list[str]) -> int:
     """Run, print what was seen -> exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.steady", description=__doc__)
+    parser.add_argument("seconds", nargs="?", type=float, default=SECONDS)
     watch = Watch()
-    run(float(words[0]) if words else SECONDS, None, watch)
+    run(parser.parse_args(words).seconds, None, watch)
     grown = watch.windows[-1] / watch.windows[1]
     print(f"the last {WINDOW_S:g} s / those after the first: {grown:.2f} (wanted: <= {MOST})")
     run(HELD_SECONDS, LIMIT_S, Watch())

@@ -1,6 +1,6 @@
 """Runs a model's graph in OpenVINO on the CPU, in float32 or, where that is sound, in bfloat16.
 
-A graph is compiled for each size of frame that comes: fixed shapes let OpenVINO fuse a fifth of the
+A graph is compiled for each size of frame that comes: fixed shapes let OpenVINO fuse a sixth of the
 time away. What it compiled lies in the cache, so a later run starts in a third of the time.
 """
 

@@ -84,11 +84,11 @@ def installed_version() -> str:
         import tensorrt
     except (ImportError, OSError) as error:
         raise ValueError(
-            f"TensorRT is not installed: pip install 'stylestream[tensorrt]' ({error})"
+            f"TensorRT is not installed: pip install -e '.[tensorrt]' ({error})"
         ) from error
     # A package of type stubs alone can be imported too.
     if not hasattr(tensorrt, "Builder"):
-        raise ValueError("TensorRT is not installed: pip install 'stylestream[tensorrt]'")
+        raise ValueError("TensorRT is not installed: pip install -e '.[tensorrt]'")
     return str(tensorrt.__version__)
 
 

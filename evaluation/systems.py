@@ -65,7 +65,8 @@ def compare(options: SystemsOptions) -> None:
     try:
         contact.write(sheet, out / "systems.jpg")
         said = "".join(f"- {name}: {value}\n" for name, value in notes)
-        (out / "systems.md").write_text(f"{lines}\n{said}", encoding="utf-8")
+        text = f"# All systems side by side\n\n{lines}\n{said}"
+        (out / "systems.md").write_text(text, encoding="utf-8")
     except OSError as error:
         raise SinkError(f"cannot write into {out}: {error}") from error
     print(f"{lines}written: {out / 'systems.md'}, {out / 'systems.jpg'}")
