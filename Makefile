@@ -47,7 +47,7 @@ bench: $(VENV)/.ready
 $(VENV)/bin/python:
 	@echo "== Making the environment in $(VENV) ($$($(PYTHON) --version))"
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # A stamp for each set of packages: a second run installs nothing.
 $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python

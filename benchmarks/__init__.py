@@ -27,7 +27,8 @@ def paint(*words: str) -> dict[str, Any]:
         command = [sys.executable, str(ROOT / "run_stream.py"), *words, "--report", str(path)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         if done.returncode:
-            raise SystemExit(f"benchmark failed: {done.stderr.strip().splitlines()[-1]}")
+            said = done.stderr.strip() or f"it was killed ({done.returncode}): out of memory?"
+            raise SystemExit(f"benchmark failed: {said.splitlines()[-1]}")
         report: dict[str, Any] = json.loads(path.read_text())
         return report
 

@@ -48,7 +48,8 @@ def measure() -> Iterator[Row]:
                     f"{model} {width}x{height} {kind}, ms a frame",
                     ms,
                     f"p95 {slow_ms:.0f} ms, {pace[kind]:.1f} frames/s, {mib:.0f} MiB, "
-                    f"{share:.0f} % of the limit, {pace[kind] / pace['torch']:.2f} x torch",
+                    f"{share:.0f} % of the limit, "
+                    + (f"{pace[kind] / pace['torch']:.2f} x torch" if "torch" in pace else ""),
                 )
     draw(found)
 
@@ -90,7 +91,8 @@ def alone(model: str, kind: str, width: int, height: int) -> list[float]:
     command = [sys.executable, "-m", "benchmarks.engines", *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
-        raise RuntimeError(done.stderr.strip().splitlines()[-1])
+        said = done.stderr.strip() or f"it was killed ({done.returncode}): out of memory?"
+        raise RuntimeError(said.splitlines()[-1])
     return list(map(float, done.stdout.split()))
 
 

@@ -13,6 +13,8 @@ from pipeline import blocks
 RATE, SECONDS = 30, 20
 SCENE = f"test:live,size=1280x720,rate={RATE},duration={SECONDS}"
 SLOW = f"test:live,size=640x360,rate={RATE},duration={SECONDS}"
+CALLED_S = 60.0
+"""So long it may take until the stream connects."""
 WARM = 2 * RATE
 """First frames, which do not count."""
 
@@ -42,6 +44,7 @@ def measure() -> Iterator[Row]:
 def glass() -> list[float]:
     """Ages in seconds of the frames that a decoder at the end of a connection shows."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as beside:
+        listener.settimeout(CALLED_S)
         to = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
         run = beside.submit(paint, SCENE, "--model", "identity", "-o", to)
         with listener.accept()[0] as caller, caller.makefile("rb") as stream:

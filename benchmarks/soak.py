@@ -35,6 +35,8 @@ class Watch:
         if progress.frames < self._every * (len(self.samples) + 1):
             return
         family = [used for pid in processes() if (used := of_process(pid))]
+        if not family:
+            sys.exit("error: this looks into /proc, which this system does not have")
         memory, handles, threads, shared = (sum(column) for column in zip(*family, strict=True))
         sample = progress.frames, memory, int(handles), int(threads), int(shared)
         self.samples.append(sample)

@@ -57,6 +57,8 @@ def main(words: list[str]) -> int:
     parser.add_argument("seconds", nargs="?", type=float, default=SECONDS)
     watch = Watch()
     run(parser.parse_args(words).seconds, None, watch)
+    if len(watch.windows) < 3:
+        parser.error(f"too short: it takes {3 * WINDOW_S:g} s and more")
     grown = watch.windows[-1] / watch.windows[1]
     print(f"the last {WINDOW_S:g} s / those after the first: {grown:.2f} (wanted: <= {MOST})")
     run(HELD_SECONDS, LIMIT_S, Watch())

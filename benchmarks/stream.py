@@ -45,7 +45,7 @@ def engine_alone() -> float:
     """Frames a second of the engine in this process, without any stream around it."""
     from engines import load_engine
 
-    engine = load_engine("compact", "cpu", os.cpu_count(), "auto")
+    engine = load_engine("compact", "auto", os.cpu_count(), "auto")
     style = cv2.imread(str(ROOT / "styles/wave.jpg"), cv2.IMREAD_COLOR_RGB)
     code = engine.encode_style(np.asarray(style, np.uint8))
     frame = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)

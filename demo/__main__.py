@@ -71,7 +71,10 @@ def main() -> int:
     arguments = _arguments()
     clip = arguments.out.resolve() / "demo.mp4"
     print("Making a six-second clip from four free photographs ...", flush=True)
-    make_clip(clip)
+    try:
+        make_clip(clip)
+    except OSError as error:
+        sys.exit(f"error: {clip} cannot be written: {error.strerror}")
     print(f"The clip is {_shown(clip)}")
     for style in arguments.style:
         code = paint(clip, style)

@@ -35,6 +35,11 @@ Frames = NDArray[np.uint8]
 Arrays = dict[str, NDArray[np.float32]]
 
 
+def said(error: object) -> str:
+    """The first line of what an error says; of one that says nothing, its kind."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class Engine(Protocol):
     """What a stylizer needs of an engine."""
 

@@ -51,6 +51,11 @@ def obtain(name: str, make: Callable[[Path], None]) -> Path:
     return path
 
 
+def forget(name: str) -> None:
+    """Let `obtain` make it anew."""
+    (folder() / name).unlink(missing_ok=True)
+
+
 @functools.cache
 def code_version() -> str:
     """Changes with the code that makes what lies here: 16 hexadecimal digits."""

@@ -6,10 +6,12 @@ torch is imported only to measure.
 """
 
 import json
+import os
 import platform
 import time
 from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from math import log10
 from pathlib import Path
@@ -19,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models
-from engines import Engine, Frames, cache, make_engine
+from engines import Engine, Frames, cache, make_engine, said
 
 PACKAGES = {
     "onnx": ("onnxruntime", "onnxruntime-gpu"),
@@ -42,7 +44,12 @@ CLOSE = 1
 def choose(model: str, device: str, threads: int | None) -> Engine:
     """The engine, with what was measured in its `why`."""
     found = known(model, device, threads)
-    engine = make_engine(found["engine"], model, found["device"], threads)
+    try:
+        engine = make_engine(found["engine"], model, found["device"], threads)
+    except ValueError:  # what was there when it was measured may be gone
+        cache.forget(record(model, device, threads))
+        found = known(model, device, threads)
+        engine = make_engine(found["engine"], model, found["device"], threads)
     engine.why = found["why"]
     return engine
 
@@ -77,9 +84,26 @@ def record(model: str, device: str, threads: int | None) -> str:
         cache.code_version(),
         device.replace(":", ""),
         f"{threads}threads",
+        hardware(),
         *versions,
     ]
     return "-".join(["choice", platform.machine(), *about]) + ".json"
+
+
+def hardware() -> str:
+    """Of the processor, its units, and the GPUs that can be seen: another text on another machine,
+    or when a GPU comes or goes. Asked without torch, before each run."""
+    about = [platform.processor(), os.environ.get("CUDA_VISIBLE_DEVICES", "")]
+    with suppress(OSError):
+        cores = Path("/proc/cpuinfo").read_text().split("\n\n")
+        named = ("model name", "flags", "Features", "CPU part")
+        about += [line for line in cores[0].splitlines() if line.startswith(named)]
+    cards = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    for card in cards:
+        with suppress(OSError):
+            about += [line for line in card.read_text().splitlines() if line.startswith("Model")]
+    about += [str(path) for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
+    return sha256("\n".join(about).encode()).hexdigest()[:12]
 
 
 def installed() -> dict[str, str]:
@@ -110,7 +134,7 @@ def measure(model: str, device: str, threads: int | None, path: Path) -> None:
             check(kind, engine(frame, code, 1.0, False), wanted)
             times[kind] = pace_ms(engine, frame, code)
         except Exception as error:  # noqa: BLE001  whatever a runtime raises, torch paints
-            refused.append(f"{kind}: {(str(error) or type(error).__name__).splitlines()[0]}")
+            refused.append(f"{kind}: {said(error)}")
     best = min(times, key=times.__getitem__)
     others = [f"{kind} {ms:.0f}" for kind, ms in times.items() if kind != best]
     on = "" if where == "cpu" else f" on {where}"

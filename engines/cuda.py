@@ -70,6 +70,12 @@ class CudaEngine(TorchEngine):
 
         return in_tiles(paint, frame, side)
 
+    @torch.inference_mode()
+    @shortage()
+    def _at_length(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
+        """As of TorchEngine. Not recorded: it draws places at random, and goes by the strength."""
+        return super()._painted(self.model.still, frames, code, strength, keep_color)
+
     def _painted(
         self, paint: Paint, frames: Frames, code: Code, strength: float, keep_color: bool
     ) -> Frames:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from engines import Arrays, Frames
 from engines.pytorch import Code, TorchEngine, content, luma, pixels
+from engines.sparing import shortage
 
 Painting = Generator[float, None, Frames]
 """Yields the share that is done, returns the frame."""
@@ -27,8 +28,9 @@ class OptimizingEngine(TorchEngine):
         """As any engine; `guide` (h,w,3) marks the regions of the picture by colours."""
         if isinstance(style, dict):
             return super().encode_style(style)
-        x = content(self._sent(style[None].copy()))  # torch warns of pictures that are read-only
-        code: Code = self.model.encode_style(x, self._marked(guide))
+        with shortage():
+            x = content(self._sent(style[None].copy()))  # torch warns of read-only pictures
+            code: Code = self.model.encode_style(x, self._marked(guide))
         return code
 
     def paint(
@@ -39,12 +41,14 @@ class OptimizingEngine(TorchEngine):
         keep_color: bool,
         guide: Frames | None = None,
     ) -> Painting:
-        """A frame (H,W,3) -> painted. `guide` (h,w,3): its regions, as the style's were marked."""
-        before = content(self._sent(frame[None]))
-        painted = yield from self.model.paint(before, code, strength, self._marked(guide))
-        if keep_color:
-            painted = before + luma(painted) - luma(before)
-        result: Frames = pixels(painted)[0].cpu().numpy()
+        """A frame (H,W,3) -> painted. `guide` (h,w,3): its regions, as the style's were marked.
+        MemoryError: it does not fit."""
+        with shortage():
+            before = content(self._sent(frame[None]))
+            painted = yield from self.model.paint(before, code, strength, self._marked(guide))
+            if keep_color:
+                painted = before + luma(painted) - luma(before)
+            result: Frames = pixels(painted)[0].cpu().numpy()
         return result
 
     def _marked(self, guide: Frames | None) -> Tensor | None:

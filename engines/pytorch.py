@@ -27,8 +27,8 @@ class TorchEngine:
 
     def __init__(self, model: str, device: str = "auto", threads: int | None = None) -> None:
         """`threads`: CPU threads to use; None leaves it to torch."""
-        if threads:
-            torch.set_num_threads(threads)
+        self._threads = threads
+        self._claim_threads()
         self.device = pick_device(device)
         if self.device.type == "cpu":
             keep_freed()
@@ -95,9 +95,16 @@ class TorchEngine:
     def _painted(
         self, paint: Paint, frames: Frames, code: Code, strength: float, keep_color: bool
     ) -> Frames:
+        self._claim_threads()
         found = painted(paint, self._sent(frames), code, strength, keep_color)
         result: Frames = found.cpu().numpy()
         return result
+
+    def _claim_threads(self) -> None:
+        """For the thread that calls: each has its number, and new ones that of the last call of
+        any."""
+        if self._threads and torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)
 
     def _sent(self, frames: Frames) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import models
-from engines import Arrays, Frames, cache
+from engines import Arrays, Frames, cache, said
 from engines.choice import psnr_db, scene
 from engines.machine import driver
 from engines.precision import cast_bytes_first, lower
@@ -326,7 +326,7 @@ class TensorRtEngine:
             plan = Plan(cache.obtain(name, make), self._torch.device)
             near_db = self._nearness_db(plan)
         except (RuntimeError, ValueError, OSError) as error:
-            self.why = f"engine torch: no {self._about} ({str(error).splitlines()[0]})"
+            self.why = f"engine torch: no {self._about} ({said(error)})"
             return
         if near_db < LEAST_DB:
             self.why = f"engine torch: {self._about} paints otherwise ({near_db:.0f} dB)"

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from skimage import data
 
 from engines import load_engine
+from pipeline.errors import StreamError
+from pipeline.sinks import check_folder
 from pipeline.style import read_style
 
 ROOT = Path(__file__).parents[1]
@@ -107,8 +109,9 @@ def main() -> int:
     parser.add_argument("--model", default="compact")
     arguments = parser.parse_args()
     try:
+        check_folder(arguments.output.parent)
         write(contact_sheet(arguments.model), arguments.output)
-    except OSError as error:
+    except (ValueError, OSError, StreamError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -21,7 +21,7 @@ LEAST = 0.005
 def halo(painted: Tensor, photograph: Tensor) -> float | None:
     """How much texture, as the strength of edges, a painting has in flat places of the photograph
     that lie far from its edges, over that in those beside edges: above 1 is a halo, 1 even. Both
-    (1,3,H,W) in [0, 1]. None: the photograph has no such places."""
+    (1,3,H,W) in [0, 1]. None: the photograph has no such places, or there is no texture in them."""
     edges = cv2.GaussianBlur(sobel(photograph)[0, 0].cpu().numpy(), (0, 0), SOFT_PX)
     is_edge, is_flat = edges > np.quantile(edges, EDGES), edges <= np.quantile(edges, FLAT)
     off = cv2.distanceTransform((~is_edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -31,7 +31,8 @@ def halo(painted: Tensor, photograph: Tensor) -> float | None:
     far = is_flat & (off > FAR)
     if min(beside.mean(), far.mean()) < LEAST:
         return None
-    return mean_in(texture, far) / mean_in(texture, beside)
+    whole = mean_in(texture, beside)
+    return mean_in(texture, far) / whole if whole else None
 
 
 def mean_in(values: Tensor, where: NDArray[np.bool_]) -> float:

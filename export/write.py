@@ -13,6 +13,7 @@ import onnx
 import torch
 
 import models
+from engines import said
 from engines.bearing import rehearsed, smooth
 from engines.choice import installed
 from engines.graph import adds
@@ -60,13 +61,19 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
         check_model(name, model)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
-            parity = fill(Path(folder), name, model, options)
+            made, old = Path(folder) / "made", Path(folder) / "old"
+            made.mkdir()
+            parity = fill(made, name, model, options)
             if target.exists():
-                shutil.rmtree(target)
-            shutil.copytree(folder, target)
-            target.chmod(0o755)  # that of a temporary folder is for its maker alone
+                target.rename(old)
+            try:
+                made.rename(target)
+            except OSError:
+                if old.exists():
+                    old.rename(target)
+                raise
     except (ValueError, RuntimeError) as error:
-        raise EngineError(f"model {name}: {str(error).splitlines()[0]}") from error
+        raise EngineError(f"model {name}: {said(error)}") from error
     except OSError as error:
         raise ConfigError(
             f"{error.filename or target} cannot be written: {error.strerror}"

@@ -76,7 +76,8 @@ class Vgg16(nn.Module):
         x = (x - mean) / deviation
         for name in self.names:
             if name.endswith("_1") and name != self.names[0]:
-                x = F.max_pool2d(x, 2)
+                # A thin style may be one row by now, of which nothing would be left.
+                x = F.max_pool2d(x, 2, ceil_mode=min(x.shape[2:]) < 2)
             x = F.relu(self.get_submodule(name)(x))
             yield name, x
 

@@ -66,8 +66,10 @@ def guides_of(
 
 def wanted_at_first(look: Look) -> Change:
     """What the stream begins with, for outputs that show it."""
-    shares = look.timeline.at(0)
-    regions = [Region("0", None, dict(zip(look.paths, shares, strict=True)))]
+    shares: dict[str, float] = {}
+    for path, share in zip(look.paths, look.timeline.at(0), strict=True):  # one may come again
+        shares[path] = shares.get(path, 0.0) + share
+    regions = [Region("0", None, shares)]
     if look.masks:
         placed = zip(look.paths, [None, *look.masks], strict=True)
         regions = [Region(str(k), mask, {path: 1.0}) for k, (path, mask) in enumerate(placed)]

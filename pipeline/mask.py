@@ -60,6 +60,7 @@ class Mask:
             raise ConfigError(f"{self._name}: {error}") from error
         if self._shown is None:
             raise ConfigError(f"{self._name} has no picture that can be decoded")
+        self._first_s = self._shown.time_s
         self._see(self._shown.pixels)
 
     def _see(self, picture: Pixels) -> None:
@@ -100,7 +101,7 @@ class Mask:
         if self._still is not None:
             return self._still
         assert self._shown is not None
-        if time_s < self._shown.time_s:
+        if self._first_s < self._shown.time_s > time_s:
             self._rewind()
         while self._next is not None and self._next.time_s <= time_s + SAME_S:
             self._shown, self._next = self._next, next(self._frames, None)

@@ -7,8 +7,9 @@ from typing import cast
 
 import numpy as np
 
-from engines import Frames, PatientEngine
+from engines import Frames, PatientEngine, said
 from pipeline import stylizer
+from pipeline.errors import EngineError
 from pipeline.frame import Pixels
 from pipeline.keyframes import KeyFrames, Painting, portion
 from pipeline.layers import Shares
@@ -60,6 +61,8 @@ class Stylizer(stylizer.Stylizer):
             except StopIteration as finished:
                 self._under_way = None
                 return self._delivered(ticket, slots[0], finished.value, since)
+            except (MemoryError, ValueError) as error:
+                raise EngineError(f"model {self._look.model}: {said(error)}") from error
         return Work(share=done, notices=self._said())
 
     def _said(self) -> list[str]:

@@ -17,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from engines import Arrays, Frames, MatchingEngine, StillEngine, check_code, load_engine
+from engines import (
+    Arrays,
+    Frames,
+    MatchingEngine,
+    StillEngine,
+    check_code,
+    load_engine,
+    said,
+)
 from models import DETAIL
 from pipeline.control import Change
 from pipeline.errors import EngineError, StreamError
@@ -108,7 +116,7 @@ class Stylizer(Stage):
             beyond = range(len(look.paths), len(look.styles))
             self._named = [*look.paths, *map(str, beyond)]
         except (ValueError, OSError, RuntimeError, MemoryError, SafetensorError) as error:
-            raise EngineError(f"model {look.model}: {str(error).splitlines()[0]}") from error
+            raise EngineError(f"model {look.model}: {said(error)}") from error
         masks = [Mask(path, look.along) for path in look.masks]
         self._layers = Layers.planned(look.timeline, masks, len(self._codes))
         self._mixes: dict[Shares, Any] = {}
@@ -168,7 +176,7 @@ class Stylizer(Stage):
             self._forget(now_s)
 
     def _left_out(self, why: object) -> None:
-        self._notices.append(f"a change was left out: {str(why).splitlines()[0]}")
+        self._notices.append(f"a change was left out: {said(why)}")
 
     def _keep(self, path: str, code: Any) -> None:
         """A code of a new style, at a place that is free."""
@@ -221,7 +229,7 @@ class Stylizer(Stage):
             try:
                 painted = self._layers.paint(times_s, frames, partial(self._paint, frames))
             except (MemoryError, ValueError) as error:  # of a size that no exported graph holds
-                raise EngineError(f"model {self._look.model}: {error}") from error
+                raise EngineError(f"model {self._look.model}: {said(error)}") from error
             whole = resized(painted, self._pool.size, cv2.INTER_CUBIC)
             for ticket, pixels in zip(group, whole, strict=True):
                 place = len(seconds)

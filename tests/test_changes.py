@@ -16,6 +16,7 @@ import pytest
 
 from engines import Frames
 from pipeline.control import Change, Region
+from pipeline.look import wanted_at_first
 from pipeline.pool import FramePool
 from pipeline.queues import Ticket
 from pipeline.stylizer import Look, Stylizer
@@ -131,3 +132,11 @@ def test_a_style_whose_mask_is_gone_can_be_asked_for_later(
     painted.change("second")
     painted.comes_to(200, 1)
     assert any("a change was left out" in notice for notice in painted.notices)
+
+
+def test_a_style_that_comes_again_is_seen_from_the_start() -> None:
+    spans = [Span(0, 0), Span(10, 12), Span(20, 20)]
+    timeline = Timeline([(span, 1.0) for span in spans])
+    look = Look("compact", "cpu", [], ["a", "b", "a"], timeline, [], 1.0, False, None, "torch")
+    (region,) = wanted_at_first(look).regions or ()
+    assert region.shares == {"a": 1.0, "b": 0.0}

@@ -17,6 +17,7 @@ from pipeline.style import read_style
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
 WAITS = {
     torch.ops.aten._local_scalar_dense.default,
+    torch.ops.aten.is_nonzero.default,
     torch.ops.aten.nonzero.default,
     torch.ops.aten.lift_fresh.default,  # of numbers that the host holds
 }

@@ -5,11 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT, Run
 from fresh import weights
 
@@ -158,6 +160,17 @@ def test_auto_takes_the_fastest_and_keeps_to_it(kept: Path) -> None:
     written = choice.stat().st_mtime_ns
     assert load_engine("compact", "cpu", 1, "auto").fingerprint == first.fingerprint
     assert choice.stat().st_mtime_ns == written
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU is there")
+@pytest.mark.parametrize("engine", ["onnx"], indirect=True)
+def test_auto_measures_anew_where_the_device_is_gone(kept: Path) -> None:
+    load_engine("compact", "cpu", 1, "auto")
+    (choice,) = kept.glob("choice-*.json")
+    gone = json.dumps({"engine": "cuda", "device": "cuda:0", "why": "engine cuda: 2 ms"})
+    choice.write_text(gone)
+    choice.with_name(f"{choice.name}.sha256").write_text(sha256(gone.encode()).hexdigest())
+    assert not load_engine("compact", "cpu", 1, "auto").why.startswith("engine cuda")
 
 
 def test_auto_does_without_runtimes_that_fail(

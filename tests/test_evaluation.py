@@ -154,6 +154,9 @@ def test_a_halo_is_an_outline_without_texture() -> None:
     assert haloed is not None
     assert haloed > 2
     assert halo(noise, torch.ones(1, 3, 128, 192)) is None  # no edges at all
+    drawn = torch.ones(1, 3, 256, 256)
+    drawn[..., 100:150, 100:150] = 0
+    assert halo(drawn, drawn) is None  # no texture either
 
 
 def test_chamfer_compares_colours_and_not_places() -> None:

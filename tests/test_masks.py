@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from media import video
 
+from pipeline.confined import streamed
 from pipeline.errors import ConfigError
 from pipeline.mask import Mask
 from pipeline.sources import SourceOptions, frames_of
@@ -54,6 +55,22 @@ def test_a_mask_that_ends_before_the_film_is_told(tmp_path: Path) -> None:
     assert later.notices() == [f"mask {path} ends at 0.48 s: its last picture stays"]
     with pytest.raises(ConfigError, match="has no frames in the part asked for"):
         Mask(path, SourceOptions(start_s=2.0))
+
+
+def test_a_mask_that_begins_late_is_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = video(tmp_path / "late.mkv", 4, pts=[25, 50, 75, 100], time_base=Fraction(1, 25))
+    opened: list[str] = []
+
+    def counted(name: str, *about: object) -> object:
+        opened.append(name)
+        return streamed(name, *about)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("pipeline.mask.streamed", counted)
+    mask = Mask(str(late), SourceOptions(start_s=0.5))
+    assert {number(mask.picture(n / 25)) for n in range(12)} == {0}
+    assert len(opened) == 1
 
 
 @pytest.mark.parametrize(("pix_fmt", "told"), [("argb", 1), ("rgb24", 0)])

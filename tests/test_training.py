@@ -362,10 +362,21 @@ def test_a_model_learns_to_paint_as_another_does(
     assert "imitation" not in after
 
 
+def test_a_crop_that_is_enlarged_is_smooth() -> None:
+    """Doubled pixels would teach the grid that they make."""
+    ramp = np.tile(np.arange(0, 240, 10, dtype=np.uint8)[None, :, None], (24, 1, 3))
+    (found,) = Pictures([ramp]).batch(1, 48, 1.0, np.random.default_rng(0))
+    steps = found[0, 0].diff().abs()[2:-2] * 255
+    assert steps.min() > 2
+    assert steps.max() < 8
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_two_workers_train_one_model(material: Path, tmp_path: Path) -> None:
-    done = run(*compact(material, tmp_path, 3, "--workers", 2))
+    # Named from where the command runs, as users do: Ray would go elsewhere.
+    material, out = (Path(os.path.relpath(path, ROOT)) for path in (material, tmp_path))
+    done = run(*compact(material, out, 3, "--workers", 2))
     assert done.returncode == 0, done.stderr
     assert "step 3/3" in done.stdout
     models.load(tmp_path / "weights.safetensors")
@@ -497,7 +508,7 @@ def test_a_full_disk_gets_one_line_and_leaves_no_half_a_file(
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert code == 1
     assert said.splitlines()[-1] == f"error: cannot write into {out}: File too large"
-    assert [path.name[:6] for path in out.iterdir()] == ["events"]
+    assert {path.name[:6] for path in out.iterdir()} == {"events", "sheet_"}
     assert train(*compact(material, out, 1))[0] == 0
     # Others may read what one has trained, as they may its checkpoint.
     modes = {path.stat().st_mode for path in (out / "checkpoint.pt", out / "weights.safetensors")}

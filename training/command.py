@@ -44,14 +44,17 @@ def command(
 
 def start(task: str, options: RunOptions) -> None:
     """Run here, or in several processes; what the task refuses becomes a ConfigError."""
-    if options.workers > 1:
-        from training.workers import spread
+    try:
+        from training.loop import Loop
 
+        if options.workers > 1:
+            from training.workers import spread
+    except ImportError as error:
+        raise ConfigError(f"{error}: pip install -e '.[train]' has what training needs") from error
+    if options.workers > 1:
         spread(task, options)
         return
     import torch
-
-    from training.loop import Loop
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(options.seed)

@@ -66,7 +66,9 @@ def window(picture: Pixels, closest: float, rng: np.random.Generator) -> Window:
 def crop(picture: Pixels, at: Window, side: int) -> Pixels:
     """The window of a picture, scaled to (side,side,3)."""
     part = picture[at.y : at.y + at.side, at.x : at.x + at.side]
-    part = cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA)
+    # INTER_AREA repeats pixels where it enlarges.
+    how = cv2.INTER_AREA if at.side > side else cv2.INTER_CUBIC
+    part = cv2.resize(part, (side, side), interpolation=how)
     return part[:, ::-1] if at.mirrored else part
 
 

@@ -49,7 +49,7 @@ class Student(nn.Module):
     def forward(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """RGB NCHW in [0, 1] -> {layer: prediction of the loss network's map}, and how far filters
         are from answering."""
-        with listening(self.encoder) as silence:
+        with listening(self) as silence:
             maps = dict(zip(SHALLOW_TO_DEEP, self.encoder(x), strict=True))
         predicted = {n: F.relu(aux(maps[n])) for n, aux in self.aux.items()}
         return predicted, torch.stack(silence).mean()
@@ -62,6 +62,9 @@ class Distillation:
 
     def __init__(self, options: DistilOptions, device: torch.device) -> None:
         self.options = o = options
+        if odd := set(o.layers) - set(SHALLOW_TO_DEEP):
+            known = ", ".join(SHALLOW_TO_DEEP)
+            raise ValueError(f"layers has {odd.pop()}: the encoder gives {known}")
         self.device = device
         self.weights = {f"relu{n}": weight for n, weight in o.layers.items()} | {"alive": ALIVE}
         self.content = data.Pictures(data.read(o.content, o.short_side))

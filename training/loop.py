@@ -105,10 +105,11 @@ class Loop:
                 pace_s = (time.monotonic() - began_s) / (self.step - first)
                 self._report(log, recent, pace_s)
                 recent = {}
-            if self.rank == 0 and (self.step % o.save_every == 0 or last):
-                self._save()
+            # The checkpoint comes last: a run that was killed before it does all this again.
             if self.rank == 0 and (self.step % o.sample_every == 0 or last):
                 self.task.sheet(self.shadow, self.out, self.step)
+            if self.rank == 0 and (self.step % o.save_every == 0 or last):
+                self._save()
         if log is not None:
             log.close()
 
@@ -177,12 +178,12 @@ class Loop:
             "optimiser": self.optimiser.state_dict(),
             "beside": self.beside,
         }
-        checkpoint = BytesIO()
-        torch.save(state, checkpoint)
-        put(self.out / "checkpoint.pt", checkpoint.getbuffer())
         tensors, about = self.task.shipped(self.shadow)
         halves = {name: t.half().contiguous() for name, t in tensors.items()}
         put(self.out / "weights.safetensors", save(halves, about | {"step": str(self.step)}))
+        checkpoint = BytesIO()
+        torch.save(state, checkpoint)
+        put(self.out / "checkpoint.pt", checkpoint.getbuffer())
 
     def _resume(self) -> None:
         path = self.out / "checkpoint.pt"

@@ -29,7 +29,7 @@ class RunOptions:
         "weights to begin from: a model that ships, a file, or PART=FILE for a part of the model",
         metavar="WEIGHTS",
     )
-    seed: int = option(1, "of crops, motions and first weights")
+    seed: int = option(1, "of crops, motions and first weights", least=0)
     steps: int = option(4800, "steps of one batch each", least=1)
     batch: int = option(3, "photographs, and as many styles, a step and worker", least=1)
     accumulate: int = option(1, "batches whose gradients make one step", least=1)

@@ -101,6 +101,15 @@ class Painting:
             raise ValueError("--batch 1: contrastive terms compare the pictures of a batch")
         if o.imitation_steps and o.teacher is None:
             raise ValueError("--imitation-steps: say whom to imitate with --teacher")
+        if (
+            o.imitation_steps
+            and o.workers > 1
+            and self.weights.keys() & {*ADVERSARIAL, *CONTRASTIVE}
+        ):
+            raise ValueError(
+                "--imitation-steps ask nothing of what learns beside the model: with --workers "
+                "imitate in a run of its own, without discriminators and contrastive terms"
+            )
         if o.imitation_steps and "imitation" not in self.weights:
             raise ValueError("--imitation-weight 0: --imitation-steps 0 leaves it out")
         if o.imitation_steps < o.steps and not self.weights.keys() - {"imitation"}:

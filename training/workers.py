@@ -72,7 +72,7 @@ def fit(task: str, options: RunOptions, out: Path, on_gpus: bool) -> str | None:
     )
     trainer = TorchTrainer(
         work,
-        train_loop_config={"task": task, "options": options},
+        train_loop_config={"task": task, "options": options, "folder": os.getcwd()},
         scaling_config=ScalingConfig(num_workers=options.workers, use_gpu=on_gpus),
         run_config=RunConfig(
             name="ray",
@@ -91,6 +91,7 @@ def work(about: dict[str, Any]) -> str | None:
     """One of the processes -> what the task refuses, in all of them alike: no reason to start
     them again."""
     options: RunOptions = about["options"]
+    os.chdir(about["folder"])  # Ray goes elsewhere, where names of files would mean others
     rank = get_context().get_world_rank()
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.workers))

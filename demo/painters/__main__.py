@@ -1,6 +1,7 @@
 """`python -m demo.painters [FOLDER]`: draw every style picture as FOLDER/NAME.jpg."""
 
 import argparse
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -36,11 +37,14 @@ def main() -> None:
     home = Path(__file__).parents[2] / "styles"
     parser.add_argument("folder", nargs="?", type=Path, default=home)
     folder: Path = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in STYLES:
-        path = folder / f"{name}.jpg"
-        save(import_module(f"demo.painters.{name}").draw(SIZE_PX, SEED), path)
-        print(f"{path}  {path.stat().st_size // 1000} KB")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in STYLES:
+            path = folder / f"{name}.jpg"
+            save(import_module(f"demo.painters.{name}").draw(SIZE_PX, SEED), path)
+            print(f"{path}  {path.stat().st_size // 1000} KB")
+    except OSError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
