@@ -37,6 +37,8 @@ def stage() -> Iterator[Supervised]:
 
 def test_what_was_done_before_a_death_is_not_lost(stage: Supervised) -> None:
     stage.submit("work", 7, context="first")
+    while len(wait([stage], 0.2)) < 2:
+        time.sleep(0.05)
     stage.submit("die", context="second")
     stage.submit("work", 9, context="third")
     until_s = time.monotonic() + 30

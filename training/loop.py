@@ -105,11 +105,14 @@ class Loop:
                 pace_s = (time.monotonic() - began_s) / (self.step - first)
                 self._report(log, recent, pace_s)
                 recent = {}
-            # The checkpoint comes last: a run that was killed before it does all this again.
-            if self.rank == 0 and (self.step % o.sample_every == 0 or last):
-                self.task.sheet(self.shadow, self.out, self.step)
-            if self.rank == 0 and (self.step % o.save_every == 0 or last):
-                self._save()
+            shows, saves = (last or self.step % n == 0 for n in (o.sample_every, o.save_every))
+            if self.rank == 0 and (shows or saves):
+                self._check()
+                # The checkpoint comes last: a run that was killed before it does all this again.
+                if shows:
+                    self.task.sheet(self.shadow, self.out, self.step)
+                if saves:
+                    self._save()
         if log is not None:
             log.close()
 
@@ -165,12 +168,14 @@ class Loop:
 
     # -- state ---------------------------------------------------------------------------------
 
-    def _save(self) -> None:
+    def _check(self) -> None:
         """StreamError where the weights are broken, which the log may not have told yet: what was
         saved before stays."""
         learnt = [*self.model.state_dict().values(), *self.beside.values()]
         if not all(tensor.isfinite().all() for tensor in learnt):
             raise self._broken("weights are not finite")
+
+    def _save(self) -> None:
         state = {
             "step": self.step,
             "model": self.model.state_dict(),
