@@ -50,12 +50,15 @@ def job_of(source: str, options: Any, files: list[str], about: str = "") -> Job:
     named |= {name: Path(name) for name in [*files, options.model, exported]}
     if weights.exists():
         named[options.model] = weights
-    contents = {name: fingerprint(path) for name, path in named.items() if path.exists()}
-    if named[source].is_dir():  # what is painted may lie there too
-        contents[source] = fingerprint_of_all(pictures_of(source))
+    # Of a folder of pictures only these count: what is painted may lie there too.
+    pictures = named[source].is_dir() or not (named[source].exists() or ":" in source)
+    contents = {
+        name: fingerprint(path)
+        for name, path in named.items()
+        if path.exists() and not (pictures and name == source)
+    }
     if source not in contents:
-        pattern = ":" not in source
-        contents[source] = fingerprint_of_all(pictures_of(source)) if pattern else about
+        contents[source] = fingerprint_of_all(pictures_of(source)) if pictures else about
     return {
         "options": {"input": source, **values},
         "contents": contents,

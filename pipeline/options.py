@@ -132,13 +132,14 @@ class Decimal(yaml.SafeLoader):
     }
 
 
-for name, form in (
-    ("int", r"[-+]?(0|[1-9][0-9_]*)$"),
-    ("float", r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9_]+)([eE][-+][0-9]+)?$"),
-):
-    Decimal.add_implicit_resolver(
-        f"tag:yaml.org,2002:{name}", re.compile(form), list("-+.0123456789")
-    )
+Decimal.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9_]*)$"), list("-+0123456789")
+)
+Decimal.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?([0-9][0-9_]*\.[0-9_]*|\.[0-9_]+)([eE][-+][0-9]+)?$"),
+    list("-+.0123456789"),
+)
 
 
 def check_yaml(text: str) -> None:
