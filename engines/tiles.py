@@ -12,9 +12,9 @@ from models.whole import Span, Tile, Whole
 OVERLAP_PX = 128
 """Of neighbours. Half of it is more than models see around a pixel, but for what hardly counts."""
 LOOKS = 5
-"""At all tiles before they are painted: with fewer, figures that hang on others are off by more (the
-smallest tiles of compact, on a frame almost without grain, 27 dB from the whole frame with three, 35
-with four, 48 with five, 52 with more)."""
+"""At all tiles before they are painted: with fewer, figures that hang on others are off by more
+(the smallest tiles of compact, on a frame almost without grain, are 27 dB from the whole frame with
+three, 35 with four, 48 with five, 52 with more)."""
 
 
 def in_tiles(paint: Callable[[Frames], Frames], frame: Frames, side: int) -> Frames:
