@@ -39,7 +39,7 @@ CALL_PX = 1920 * 1080
 """Larger frames have longer to be painted than CALL_BUDGET_S."""
 JOIN_S = 0.005
 """Of each frame of an output, which may have to be copied to complete it."""
-POOL_BYTES = 256 << 20
+POOL_BYTES = 512 << 20
 MOST_IN_CALL = 8
 CALL_S = 0.1
 DRAIN_S = 2.0

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from models.allocation import keep_freed
 from pipeline.confined import confine
 from pipeline.control import Change, Figures
 from pipeline.errors import SinkError
@@ -82,6 +83,7 @@ class Reader(Stage):
     def open(self) -> Work:
         """Open the source. A stage is a process of its own: here are its limits."""
         confine(bounded=self._asked[1].hardware is None)
+        keep_freed()
         self._source = open_source(*self._asked)
         self._source.__enter__()
         return Work()
