@@ -38,15 +38,16 @@ class FrameSide(nn.Module):
     def levels(
         self, frames: Tensor, strength: Tensor, keep_color: Tensor, code: Code
     ) -> tuple[Tensor]:
-        """What is rounded to the bytes that come out: NCHW, 0 to 255."""
-        return (self.paint(scaled(frames), strength, keep_color, code) * 255,)
+        """What is rounded to the bytes that come out: NHWC, 0 to 255."""
+        return (self.paint(frames.float() / 255, strength, keep_color, code) * 255,)
 
     def paint(self, content: Tensor, strength: Tensor, keep_color: Tensor, code: Code) -> Tensor:
-        """Float NCHW in [0, 1] -> the same."""
-        painted = self.model(content, code, strength)
-        luma = painted.new_tensor(LUMA)[:, None, None]
-        lit = content + ((painted - content) * luma).sum(1, keepdim=True)
-        return (painted + keep_color * (lit - painted)).clamp(0, 1)
+        """Float NHWC in [0, 1] -> the same, in the order in which bytes lie: copies of a whole
+        frame into another cost OpenVINO as much as large convolutions."""
+        painted = self.model(content.permute(0, 3, 1, 2), code, strength).permute(0, 2, 3, 1)
+        colour = torch.eye(3, device=painted.device) - painted.new_tensor(LUMA)[:, None]
+        # The factor first: it has no axes, and so OpenVINO leaves the order of these.
+        return (painted + (keep_color * (content - painted)) @ colour).clamp(0, 1)
 
 
 class StyleSide(nn.Module):
@@ -63,12 +64,12 @@ class StyleSide(nn.Module):
 def scaled(picture: Tensor) -> Tensor:
     """Bytes NHWC -> float NCHW in [0, 1]. TensorRT takes bytes at the very ends of a graph only, so
     here they are cast first, and last at the other end."""
-    return picture.float().permute(0, 3, 1, 2) / 255
+    return (picture.float() / 255).permute(0, 3, 1, 2)
 
 
 def rounded(levels: Tensor) -> Tensor:
-    """NCHW, 0 to 255 -> bytes NHWC."""
-    return levels.round().permute(0, 2, 3, 1).to(torch.uint8)
+    """0 to 255 -> bytes."""
+    return levels.round().to(torch.uint8)
 
 
 def adds(code: Code) -> bool:
@@ -117,16 +118,15 @@ def trace(
     inputs: list[str],
     outputs: list[str],
 ) -> None:
-    """Write a module as an ONNX file. Its first inputs are `pictures` of any size, bytes (1,H,W,C)
-    or float (1,C,H,W); those `beside` them are of fixed shape."""
+    """Write a module as an ONNX file. Its first inputs are `pictures` (1,H,W,C) of any size; those
+    `beside` them are of fixed shape."""
     high, wide = (torch.export.Dim(n, min=LEAST, max=MOST) for n in ("high", "wide"))
     shapes: dict[str, Any] = {
         n: dict.fromkeys(v) if isinstance(v, dict) else None for n, v in beside.items()
     }
     for name, picture in zip(inputs, pictures, strict=False):
-        rows = 2 if picture.is_floating_point() else 1
-        step = MULTIPLE * picture.shape[rows] // SIDE
-        shapes[name] = {rows: step * high, rows + 1: step * wide}
+        step = MULTIPLE * picture.shape[1] // SIDE
+        shapes[name] = {1: step * high, 2: step * wide}
     # It warns of torchvision, which is not wanted, and of its own deprecations.
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.no_grad():

@@ -48,7 +48,8 @@ class Nv12Side(nn.Module):
         self, y: Tensor, uv: Tensor, strength: Tensor, keep_color: Tensor, code: Code
     ) -> tuple[Tensor, Tensor]:
         """As of FrameSide, of both planes."""
-        return packed(self.side.paint(unpacked(y, uv), strength, keep_color, code))
+        content = unpacked(y, uv).permute(0, 2, 3, 1)
+        return packed(self.side.paint(content, strength, keep_color, code))
 
 
 def unpacked(y: Tensor, uv: Tensor) -> Tensor:
@@ -69,16 +70,17 @@ def rgb(luma: Tensor, chroma: Tensor) -> Tensor:
 
 
 def packed(x: Tensor) -> tuple[Tensor, Tensor]:
-    """RGB (N,3,H,W) in [0, 1], even sides -> both planes, NCHW, 0 to 255, not yet rounded."""
-    red, green, blue = x.chunk(3, 1)
+    """RGB (N,H,W,3) in [0, 1], even sides -> both planes, NHWC, 0 to 255, not yet rounded."""
+    red, green, blue = x.permute(0, 3, 1, 2).chunk(3, 1)
     luma = RED * red + GREEN * green + BLUE * blue
     chroma = torch.cat([(blue - luma) / (2 - 2 * BLUE), (red - luma) / (2 - 2 * RED)], 1)
-    return 219 * luma + 16, 224 * F.avg_pool2d(chroma, 2) + 128
+    planes = 219 * luma + 16, 224 * F.avg_pool2d(chroma, 2) + 128
+    return planes[0].permute(0, 2, 3, 1), planes[1].permute(0, 2, 3, 1)
 
 
 def planes(frames: Frames) -> Arrays:
     """RGB bytes (1,H,W,3) as inputs in NV12."""
-    y, uv = map(rounded, packed(scaled(torch.from_numpy(frames))))
+    y, uv = map(rounded, packed(torch.from_numpy(frames).float() / 255))
     return {"y": y.numpy(), "uv": uv.numpy()}
 
 
@@ -90,7 +92,7 @@ class Unpacking(nn.Module):
 
 
 class Packing(nn.Module):
-    """What bytes of RGB are rounded from: float NCHW, 0 to 255 -> the bytes of both planes."""
+    """What bytes of RGB are rounded from: float NHWC, 0 to 255 -> the bytes of both planes."""
 
     def forward(self, levels: Tensor) -> tuple[Tensor, Tensor]:
         luma, chroma = packed(levels / 255)
@@ -108,8 +110,7 @@ def write_nv12(frame: Path, path: Path) -> None:
     inside = onnx.utils.Extractor(whole).extract_model([taken, *beside], [given])
     before, after = path.with_name("before.onnx"), path.with_name("after.onnx")
     trace(Unpacking(), before, [bytes_of(1), bytes_of(2, part=2)], {}, ["y", "uv"], ["rgb"])
-    levels = bytes_of(3).permute(0, 3, 1, 2).float()
-    trace(Packing(), after, [levels], {}, ["levels"], ["painted_y", "painted_uv"])
+    trace(Packing(), after, [bytes_of(3).float()], {}, ["levels"], ["painted_y", "painted_uv"])
     first, last = (
         onnx.compose.add_prefix(
             onnx.load(p), f"{p.stem}.", rename_inputs=False, rename_outputs=False

@@ -70,9 +70,9 @@ def attend(
     """
     q = query.movedim(1, 3).float()  # channels last, as they lie in memory: no copies
     s = {name: t.float()[:, None] for name, t in summary.items()}
-    sums = q @ torch.cat([s["key_value"], s["key_square"]], 3)
     total = (floor + q @ s["key"][..., None]).clamp_min(EPS)
-    first, second = (sums / total).chunk(2, 3)
+    # Two products: of one for both, the halves would have to be copied apart.
+    first, second = q @ s["key_value"] / total, q @ s["key_square"] / total
     second = second + floor * s["square"][:, :, None] / total
     deviation = (second - first.square()).clamp_min(0) + epsilon
     mean = first + s["mean"][:, :, None]

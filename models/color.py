@@ -19,9 +19,9 @@ def second_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """
 
     def take(x: Tensor) -> tuple[Tensor, Tensor]:
-        rows, width = x.movedim(1, 2), x.shape[3]
+        rows, width = x.movedim(1, 3), x.shape[3]
         # Not two means, which OpenVINO would make one again.
-        return (rows.sum(3) / width).mean(1), (rows @ rows.mT).mean(1) / width
+        return (rows.sum(2) / width).mean(1), (rows.mT @ rows).mean(1) / width
 
     mean, square = averages(x.float(), take)
     return mean, square

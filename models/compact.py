@@ -32,6 +32,14 @@ def conv3(inputs: int, outputs: int, stride: int = 1, groups: int = 1) -> nn.Con
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, groups=groups, padding_mode="reflect")
 
 
+def signed(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """A convolution of `conv3`, of 2x - 1: its weights are changed instead, which spares a pass
+    over all pixels."""
+    weight, around = conv.weight, F.pad(x, (1, 1, 1, 1), mode="reflect")
+    assert conv.bias is not None
+    return F.conv2d(around, 2 * weight, conv.bias - weight.sum((1, 2, 3)), conv.stride)
+
+
 class Separable(nn.Module):
     """Residual depthwise-separable block of the encoder."""
 
@@ -90,10 +98,9 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        features = []
-        x = x * 2 - 1
+        features: list[Tensor] = []
         for down, blocks in zip(self.down, self.blocks, strict=True):
-            x = F.relu(down(x))
+            x = F.relu(down(x) if features else signed(down, x))
             for block in blocks:
                 x = block(x)
             features.append(x)
@@ -118,11 +125,10 @@ class Attention(nn.Module):
         key = attention.unit(F.relu(self.key(keys)).float())
         return attention.summarise(key, self.value(features))
 
-    def forward(self, normed: Tensor, keys: Tensor, summary: attention.Summary) -> Tensor:
-        """Channels last, as attention comes: OpenVINO would copy what is added in another order."""
+    def forward(self, keys: Tensor, summary: attention.Summary) -> tuple[Tensor, Tensor]:
+        """The mean and the deviation that the style has for each place, NCHW."""
         query = attention.unit(F.relu(self.query(keys)).float())
-        mean, deviation = (t.movedim(1, 3) for t in attention.attend(query, summary, FLOOR))
-        return (deviation * normed.movedim(1, 3) + mean).to(keys.dtype)
+        return attention.attend(query, summary, FLOOR)
 
 
 class Decoder(nn.Module):
@@ -172,19 +178,17 @@ class Decoder(nn.Module):
         x = stroke(join(self.join8, x, f8), 2)
         x = stroke(join(self.join4, x, f4), 2)
         x = stroke(enlarge(self.leave4(x)), 2)
-        # Apart before they are used: taking channels of a large picture apart is slow on CPUs.
-        gate, detail = (
-            F.conv2d(x, self.spread.weight[own], self.spread.bias[own])
-            for own in (slice(4), slice(4, None))
-        )
+        # Channels of a large picture are slow to take apart, to put together and to repeat on CPUs:
+        # the weights are instead.
+        weight, bias = self.spread.weight, self.spread.bias
+        gate = F.conv2d(x, weight[:4].repeat(3, 1, 1, 1), bias[:4].repeat(3)).sigmoid()
+        detail = F.relu(F.conv2d(x, weight[4:], bias[4:]))
         prior = F.pixel_shuffle(F.conv2d(edged(prior), self.enlarge_folded), 2)
+        paint, width = folded(self.paint.weight), detail.shape[1]
         painted = F.conv2d(
-            edged(torch.cat([F.relu(detail), prior], 1)),
-            folded(self.paint.weight),
-            self.paint.bias.repeat_interleave(4),
-        )
-        painted = F.pixel_shuffle(painted, 2)[:, :, 1:-1, 1:-1]
-        return F.pixel_shuffle(prior * gate.sigmoid().repeat(1, 3, 1, 1), 2) + painted
+            edged(detail), paint[:, :width], self.paint.bias.repeat_interleave(4)
+        ) + F.conv2d(edged(prior), paint[:, width:])
+        return F.pixel_shuffle(prior * gate, 2) + F.pixel_shuffle(painted, 2)[:, :, 1:-1, 1:-1]
 
 
 class Modulator(nn.Module):
@@ -227,6 +231,7 @@ class Compact(nn.Module):
         )
         self.decoder = Decoder()
         self.modulator = Modulator(sum(WIDTHS), self.decoder.modulated)
+        self.register_buffer("shrink", reduction(3, SHRUNK), persistent=False)
         self._start()
 
     def _start(self) -> None:
@@ -269,26 +274,38 @@ class Compact(nn.Module):
         """As forward, not clamped: training needs the gradient beyond the range."""
         x = pad(frames, MULTIPLE, LEAST)
         features = self.encoder(x)
-        styled = self._restyle(features, code)
-        levels = [
-            (f + strength * (g - f)).movedim(3, 1)
-            for f, g in zip((f.movedim(1, 3) for f in features[1:]), styled, strict=True)
-        ]
+        levels = self._restyle(features[1:], code, strength)
         # Small as it is: linear maps of colours are the same there, for a 16th of the cost.
-        prior = shrink(x)
+        prior = blur(F.conv2d(x, self.shrink, stride=SHRUNK))
         prior = prior + strength * (recolor(prior, x, code) - prior)
         modulations = [strength * m for m in self.modulator(*style_moments(code))]
         out = self.decoder(levels, prior, modulations)
         h, w = frames.shape[2:]
         return out[:, :, :h, :w]
 
-    def _restyle(self, features: list[Tensor], code: dict[str, Tensor]) -> list[Tensor]:
-        normed = [normalise(f) for f in features[1:]]
-        keys = stack_keys(normed)
-        return [
-            level(normed[i], keys[i], select(code, f"attention{i}"))
-            for i, level in enumerate(self.attention)
+    def _restyle(
+        self, levels: list[Tensor], code: dict[str, Tensor], strength: float | Tensor
+    ) -> list[Tensor]:
+        """Features NCHW whose means and deviations go by `strength` from their own, each the same
+        everywhere, to those that the style has for each place."""
+        spreads = [spread(x) for x in levels]
+        deviations = [(variance + attention.EPS).sqrt() for _, _, variance in spreads]
+        normed = [
+            (centred / deviation).to(x.dtype)
+            for x, (centred, _, _), deviation in zip(levels, spreads, deviations, strict=True)
         ]
+        keys = stack_keys(normed)
+        out = []
+        for i, level in enumerate(self.attention):
+            wanted = level(keys[i], select(code, f"attention{i}"))
+            # Channels last, as attention comes: OpenVINO would copy what it adds in another order.
+            mean, deviation = (
+                own.movedim(1, 3) + strength * (there.movedim(1, 3) - own.movedim(1, 3))
+                for own, there in zip((spreads[i][1], deviations[i]), wanted, strict=True)
+            )
+            styled = deviation * normed[i].movedim(1, 3) + mean
+            out.append(styled.to(levels[i].dtype).movedim(3, 1))
+        return out
 
 
 def build() -> Compact:
@@ -327,7 +344,7 @@ def join(conv: nn.Conv2d, x: Tensor, finer: Tensor) -> Tensor:
 
 def normalise(x: Tensor) -> Tensor:
     """Zero mean and unit deviation for each channel of each image, statistics in float32."""
-    centred, variance = spread(x)
+    centred, _, variance = spread(x)
     return (centred * (variance + attention.EPS).rsqrt()).to(x.dtype)
 
 
@@ -365,8 +382,13 @@ def edged(x: Tensor) -> Tensor:
     return F.pad(x, (1, 1, 1, 1), mode="replicate")
 
 
-def shrink(x: Tensor) -> Tensor:
-    """NCHW at a quarter of its size, blurred by about 6 px of x: an unblurred prior teaches a model
-    to only re-colour."""
-    small = F.avg_pool2d(x, SHRUNK)
-    return F.avg_pool2d(F.pad(small, (1, 1, 1, 1), mode="replicate"), 3, 1)
+def reduction(channels: int, times: int) -> Tensor:
+    """Weights (C,C,times,times) of averages. As a convolution: what pools three channels on a CPU
+    first spreads them to sixteen."""
+    return torch.eye(channels)[..., None, None].repeat(1, 1, times, times) / times**2
+
+
+def blur(x: Tensor) -> Tensor:
+    """NCHW at a quarter of the size, blurred by about 6 px of the whole: an unblurred prior teaches
+    a model to only re-colour."""
+    return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)

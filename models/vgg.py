@@ -76,7 +76,7 @@ def mean_variance_norm(x: Tensor) -> Tensor:
 
     Statistics in float32. A single position becomes 0, where the published code divides 0 by 0.
     """
-    centred, variance = spread(x)
+    centred, _, variance = spread(x)
     count = x.shape[2] * x.shape[3]
     variance = variance * (count / max(1, count - 1))
     return (centred * (variance + EPS).rsqrt()).to(x.dtype)

@@ -104,12 +104,13 @@ def averages(x: Tensor, take: Callable[[Tensor], Figures]) -> Figures:
     return tuple(figure.float().to(x.device) for figure in whole.share(x, take))
 
 
-def spread(x: Tensor) -> tuple[Tensor, Tensor]:
-    """NCHW -> NCHW without the channels' means, and their variances (N,C,1,1), float32."""
+def spread(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """NCHW -> NCHW without the channels' means; these, and the variances (N,C,1,1); float32."""
     whole = _whole.get()
     if whole is None:
-        centred = x.float() - x.float().mean((2, 3), keepdim=True)
-        return centred, centred.square().mean((2, 3), keepdim=True)
+        mean = x.float().mean((2, 3), keepdim=True)
+        centred = x.float() - mean
+        return centred, mean, centred.square().mean((2, 3), keepdim=True)
 
     def take(core: Tensor) -> Figures:
         # Not the mean of squares: of channels far from zero float32 keeps too little of it.
@@ -120,7 +121,8 @@ def spread(x: Tensor) -> tuple[Tensor, Tensor]:
 
     mean, square = whole.share(x, take)
     variance = (square - mean.square()).float().to(x.device)
-    return x.float() - mean.float().to(x.device), variance
+    mean = mean.float().to(x.device)
+    return x.float() - mean, mean, variance
 
 
 def stretched(grid: Tensor, size: torch.Size, multiple: int) -> Tensor:
