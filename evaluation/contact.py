@@ -6,13 +6,14 @@ The photographs ship inside scikit-image and are used in no training.
 import argparse
 import sys
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 
-from engines import load_engine
+from engines import StillEngine, load_engine
 from pipeline.errors import StreamError
 from pipeline.sinks import check_folder
 from pipeline.style import read_style
@@ -71,8 +72,10 @@ def side_by_side(models: dict[str, str], side: int) -> Picture:
     rows += [[label("style", side), *(square(picture, side) for picture in styles)]]
     for shown, model in models.items():
         engine = load_engine(model, "auto")
+        alone = getattr(engine, "paints_stills", False)
+        paint = cast(StillEngine, engine).still if alone else engine
         painted = [
-            engine(photo[None], engine.encode_style(picture), 1.0, False)[0]
+            paint(photo[None], engine.encode_style(picture), 1.0, False)[0]
             for photo, picture in zip(photos, styles, strict=True)
         ]
         rows.append([label(shown, side), *painted])

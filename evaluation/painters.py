@@ -23,7 +23,8 @@ frames."""
 
 
 class ModelPainter:
-    """A model at full strength, a frame at a time as in a stream; each style is encoded once."""
+    """A model at full strength, a frame at a time as in a stream, or as a picture that stands
+    alone; each style is encoded once."""
 
     def __init__(self, model: nn.Module, styles: dict[str, Tensor]) -> None:
         self._model, self._styles = model, styles
@@ -32,7 +33,10 @@ class ModelPainter:
     def __call__(self, frames: Tensor, style: str) -> Tensor:
         if style not in self._codes:
             self._codes[style] = self._model.encode_style(self._styles[style])
-        return torch.cat([self._model(frame[None], self._codes[style], 1.0) for frame in frames])
+        paint = self._model
+        if len(frames) == 1:
+            paint = getattr(self._model, "still", paint)
+        return torch.cat([paint(frame[None], self._codes[style], 1.0) for frame in frames])
 
 
 class KeyFramePainter(ModelPainter):

@@ -27,11 +27,13 @@ from training.weights import begin, part_of, resolved
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Photographs, as many styles, and with `style_contrast` other crops of these, NCHW."""
+    """Photographs, as many styles, and with `style_contrast` other crops of these, NCHW. `later`:
+    the first few are frames of clips, and these are later ones of the same."""
 
     content: Tensor
     style: Tensor
     crop: Tensor | None
+    later: Tensor | None
 
 
 class Painting:
@@ -151,7 +153,7 @@ class Painting:
         coarse = step < self.options.coarse_steps
         drawn = self._next(module, rng, coarse)
         style = drawn.style
-        first, view, grid = self._second(drawn.content, rng)
+        first, view, grid = self._second(drawn)
         same = style[-1:] if strength else first[-1:]
         if not self.weights.keys() & {"identity", "pyramid", "recovery"}:
             same = None
@@ -217,12 +219,17 @@ class Painting:
         return self._ahead.popleft()
 
     def _draw(self, rng: np.random.Generator) -> Batch:
-        o = self.options
+        """With clips, in every second step on average, some photographs are frames of these."""
+        o, later = self.options, None
         content = self.content.batch(o.batch, o.side, o.closest, rng)
+        if self.clips and "similarity" in self.weights and rng.random() < 0.5:
+            n = min(o.pairs, o.batch)
+            firsts, later = self.clips.pairs(n, o.side, o.closest, rng)
+            content = torch.cat([firsts, content[n:]])
         times = 2 if "style_contrast" in self.weights else 1
         style = self.style.batch(o.batch, o.side, o.closest, rng, times).to(self.device)
         crop = style[o.batch :] if times > 1 else None
-        return Batch(content, style[: o.batch], crop)
+        return Batch(content, style[: o.batch], crop, later)
 
     @torch.no_grad()
     def _look(self, module: nn.Module, batch: Batch, coarse: bool) -> dict[str, Tensor]:
@@ -233,23 +240,16 @@ class Painting:
         seen = self._seen(content, batch.style, batch.crop, None, None, paintings, coarse)
         return self._vectors(seen)
 
-    def _second(
-        self, content: Tensor, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Photographs -> the same, second views of the first few, and the motion between them.
-
-        With clips, in every second step on average, the first few are frames of clips and their
-        second views later frames, by a motion that nobody knows.
-        """
-        o, n = self.options, self.options.pairs
+    def _second(self, drawn: Batch) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The photographs of a batch, second views of the first few, and the motion between them;
+        that of clips nobody knows."""
+        content = drawn.content.to(self.device)
         if not self.weights.keys() & {"similarity", "consistency"}:
-            return content.to(self.device), None, None
-        if self.clips and "similarity" in self.weights and rng.random() < 0.5:
-            firsts, later = self.clips.pairs(min(n, o.batch), o.side, o.closest, rng)
-            content = torch.cat([firsts, content[n:]]).to(self.device)
-            return content, later.to(self.device), None
-        view, grid = data.second_view(content[:n])
-        return content.to(self.device), view.to(self.device), grid.to(self.device)
+            return content, None, None
+        if drawn.later is not None:
+            return content, drawn.later.to(self.device), None
+        view, grid = data.second_view(drawn.content[: self.options.pairs])
+        return content, view.to(self.device), grid.to(self.device)
 
     def _seen(
         self,
