@@ -1,8 +1,10 @@
 """Nearest style vectors by the cosine of centred vectors: the heart of NNST.
 
-Vectors are rows: (N,C) of a picture that is painted, (M,C) of the style. Memory is bounded: rows of
-the N x M map are made a few at a time, and none of it takes part in a gradient.
+Vectors are rows: (N,C) of a picture that is painted, (M,C) of the style. Memory is bounded: the
+N x M map is made block by block, and none of it takes part in a gradient.
 """
+
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
@@ -10,6 +12,8 @@ from torch.nn import functional as F
 
 MAP_SIZE = 1 << 20
 """Entries of the map that exist at a time: 4 MB, which caches hold. 64 MB cost half more time."""
+KEYS = 4096
+"""Of a block at most: few rows of a wide one would cost as much as many, since keys are read."""
 LEAST_NORM = 1e-4
 GUIDE_WEIGHT = 0.5
 
@@ -27,22 +31,61 @@ def directions(x: Tensor) -> Tensor:
     return unit(x - x.mean(0))
 
 
-@torch.no_grad()
+def directed(x: Tensor) -> Tensor:
+    """As `directions`, in place: for keys by the hundred thousand, of which no copy is wanted."""
+    x -= x.mean(0)
+    return F.normalize(x, dim=1, eps=LEAST_NORM, out=x)
+
+
 def nearest(query: Tensor, keys: Tensor, guides: Guides | None = None) -> Tensor:
     """Unit rows (N,C) and (M,C) -> for each query the index (N,) of the key with the least
     1 - cos; with guides, of (1 - w) (1 - cos) + w |g - s|^2 with w = GUIDE_WEIGHT (section 5)."""
-    if guides is not None:
-        query, keys = guided(query, keys, *guides)
-    rows = max(1, MAP_SIZE // len(keys))
-    return torch.cat([(part @ keys.mT).argmax(1) for part in torch.split(query, rows)])
+    return finished(search(query, keys, guides))
 
 
-def guided(query: Tensor, keys: Tensor, wanted: Tensor, there: Tensor) -> Guides:
-    """Longer vectors whose product is the guided similarity, but for what the query alone adds."""
+@torch.no_grad()
+def search(
+    query: Tensor, keys: Tensor, guides: Guides | None = None
+) -> Generator[float, None, Tensor]:
+    """As `nearest`, which may take minutes: yields the share that is done after every block."""
+    best = query.new_full((len(query),), -torch.inf)
+    found = torch.zeros_like(best, dtype=torch.long)
+    rows = max(1, MAP_SIZE // min(KEYS, len(keys)))
+    for first in range(0, len(keys), KEYS):
+        block = slice(first, first + KEYS)
+        there = keys[block] if guides is None else guided_keys(keys[block], guides[1][block])
+        for begin in range(0, len(query), rows):
+            part = slice(begin, begin + rows)
+            here = query[part] if guides is None else guided_query(query[part], guides[0][part])
+            near, place = (here @ there.mT).max(1)
+            # Of equals the first stays.
+            better = near > best[part]
+            best[part] = torch.where(better, near, best[part])
+            found[part] = torch.where(better, place + first, found[part])
+            yield (first + len(there) * min(1, (begin + rows) / len(query))) / len(keys)
+    return found
+
+
+def finished(work: Generator[float, None, Tensor]) -> Tensor:
+    """What it comes to, once all is done."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            return stop.value
+
+
+def guided_query(query: Tensor, wanted: Tensor) -> Tensor:
+    """Longer vectors, whose product with those of `guided_keys` is the guided similarity, but for
+    what the query alone adds."""
+    return torch.cat([query, wanted, torch.ones_like(wanted[:, :1])], 1)
+
+
+def guided_keys(keys: Tensor, there: Tensor) -> Tensor:
+    """See `guided_query`."""
     w = GUIDE_WEIGHT
     square = there.square().sum(1, keepdim=True)
-    longer = [(1 - w) * keys, 2 * w * there, -w * square]
-    return torch.cat([query, wanted, torch.ones_like(wanted[:, :1])], 1), torch.cat(longer, 1)
+    return torch.cat([(1 - w) * keys, 2 * w * there, -w * square], 1)
 
 
 def pull(current: Tensor, style: Tensor, guides: Guides | None = None) -> Tensor:

@@ -12,14 +12,15 @@ import random
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Literal, Self
+from math import prod
+from typing import Literal, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.hypercolumns import COLUMN_PX, columns, layers, roots
-from models.matching import LEAST_NORM, directions, nearest, pull, unit
+from models.matching import LEAST_NORM, directed, directions, finished, pull, search, unit
 from models.mixing import parts
 from models.oklab import repainted
 from models.pyramid import halved, join, resized, split
@@ -28,8 +29,11 @@ from models.vgg import Encoder, start
 
 Features = Literal["narrow", "vgg16"]
 Maps = list[Tensor]
-Painting = Generator[float, None, Tensor]
-"""Yields the share that is done, returns the picture."""
+Result = TypeVar("Result")
+Work = Generator[float, None, Result]
+"""Yields the share that is done, at the latest after a step or a block of matches, and returns what
+comes of it."""
+Painting = Work[Tensor]
 
 BLOCKS = (2, 2, 3, 3)
 """Convolutions of the first four blocks of VGG-16, whose features are used."""
@@ -55,6 +59,9 @@ GRID = 32
 PUBLISHED_GRID = 64
 """So many at least."""
 CHUNK = 16384
+EVEN_PX = 750_000
+"""A scale of so many pixels is matched in about the time in which it is painted: what is matched
+goes with the square."""
 
 
 class Vgg16(nn.Module):
@@ -138,26 +145,28 @@ class NNST(nn.Module):
     ) -> Painting:
         """Coarse to fine, then the last pass."""
         photographs, begun = halved(content, scales_of(content)), beginning(content)
-        costs = [p.shape[2] * p.shape[3] for p in reversed(photographs)]
-        costs.append(costs[-1])
+        sizes = [p.shape[2] * p.shape[3] for p in reversed(photographs)]
+        costs = [cost for size in sizes for cost in (size * size / EVEN_PX, size)]
+        costs.append(sizes[-1])
         ends = [cost / sum(costs) for cost in accumulate(costs)]
         painted, done = join(begun[len(photographs) :]), 0.0
-        for level, end in zip(reversed(range(len(photographs))), ends, strict=False):
+        levels = reversed(range(len(photographs)))
+        for level, matched, end in zip(levels, ends[::2], ends[1::2], strict=False):
             photograph = photographs[level]
-            look = self._look(sheets, level)
+            look = yield from portion(self._look(sheets, level), done, done)
             painted = resized(painted, photograph.shape[2:])
             # What is matched has the photograph's detail, what is painted does not begin with it.
             detailed = painted + split(photograph, 2)[0]
             source = alpha * detailed + (1 - alpha) * photograph
-            towards = self._towards(self._target(source, look, guide))
-            work = self._optimise(begun[level] + painted, level, towards)
-            painted = yield from portion(work, done, end)
+            target = yield from portion(self._target(source, look, guide), done, matched)
+            work = self._optimise(begun[level] + painted, level, self._towards(target))
+            painted = yield from portion(work, matched, end)
             done = end
         work = self._optimise(painted, 0, self._splitting(look, guide))
         return (yield from portion(work, done, 1))
 
     @torch.no_grad()
-    def _look(self, sheets: "list[Sheet]", level: int) -> "list[Turned]":
+    def _look(self, sheets: "list[Sheet]", level: int) -> "Work[list[Turned]]":
         """Four quarter turns of every style picture, at a scale."""
         look = []
         for sheet in sheets:
@@ -165,6 +174,7 @@ class NNST(nn.Module):
             for turn in range(4):
                 guide = None if sheet.guide is None else sheet.guide.rot90(turn, (2, 3))
                 look.append(Turned(self._layers(pixels.rot90(turn, (2, 3))), guide, sheet.share))
+                yield 0.0
         return look
 
     def _layers(self, pictures: Tensor) -> Maps:
@@ -178,30 +188,44 @@ class NNST(nn.Module):
             maps = [m / m.shape[1] for m in maps]
         return rows(columns(maps, size, corners=self.published))
 
+    def _places(self, turned: "Turned") -> Tensor:
+        """The hypercolumns of a style picture (M,C) that are matched."""
+        return drawn(self._columns(turned.maps, turned.size), turned.share)
+
     @torch.no_grad()
-    def _target(self, source: Tensor, look: "list[Turned]", guide: Tensor | None) -> Tensor:
-        """(1,3,H,W) -> for each hypercolumn the nearest one of the style (N,C), of length 1."""
+    def _target(self, source: Tensor, look: "list[Turned]", guide: Tensor | None) -> Painting:
+        """(1,3,H,W) -> for each hypercolumn the nearest one of the style (N,C), of length 1.
+
+        Those of the style are the largest by far of what a painting holds: they are there once, and
+        made directions in place.
+        """
         query = self._columns(self._layers(source), source.shape[2:])
-        sizes = [t.maps[0].shape[2:] for t in look]
-        keys = [self._columns(t.maps, size) for t, size in zip(look, sizes, strict=True)]
-        style = torch.cat([drawn(k, t.share) for k, t in zip(keys, look, strict=True)])
+        counts = [t.count for t in look]
+        keys = query.new_empty(sum(counts), query.shape[1])
+        for part, turned in zip(torch.split(keys, counts), look, strict=True):
+            part.copy_(self._places(turned))
+            yield 0.0
         if self.published:
             # Centred on the mean of so many rows of places at a time, not on that of all.
-            some = CHUNK // max(1, len(style) // CHUNK)
+            some = CHUNK // max(1, len(keys) // CHUNK)
             query = torch.cat([directions(part) for part in torch.split(query, some)])
         else:
             query = directions(query)
         guides = None
         if guide is not None:
-            h, w = (max(1, side // COLUMN_PX) for side in source.shape[2:])
-            there = [
-                drawn(rows(resized(t.guide, [max(1, s // COLUMN_PX) for s in size])), t.share)
-                for t, size in zip(look, sizes, strict=True)
-            ]
-            guides = rows(resized(guide, (h, w))), torch.cat(there)
-        found = unit(style[nearest(query, directions(style), guides)])
+            there = [drawn(rows(resized(t.guide, placed(t.size))), t.share) for t in look]
+            guides = rows(resized(guide, placed(source.shape[2:]))), torch.cat(there)
+        found = yield from search(query, directed(keys), guides)
+        del keys, part
+        target = query.new_empty(query.shape)
+        first = 0
+        for count, turned in zip(counts, look, strict=True):
+            (here,) = torch.where((found >= first) & (found < first + count))
+            target[here] = self._places(turned)[found[here] - first]
+            first += count
+            yield 1.0
         # Laid out as maps are, and so what every step compares with it: in half the time.
-        return found.mT.contiguous().mT
+        return unit(target).mT.contiguous().mT
 
     def _towards(self, target: Tensor) -> Callable[[Tensor], Tensor]:
         """The loss of the main pass (eq. 8): mean of 1 - cos between hypercolumns and targets."""
@@ -280,6 +304,16 @@ class Turned:
     guide: Tensor | None
     share: float
 
+    @property
+    def size(self) -> torch.Size:
+        """Height and width, px."""
+        return self.maps[0].shape[2:]
+
+    @property
+    def count(self) -> int:
+        """Hypercolumns that are matched."""
+        return counted(prod(placed(self.size)), self.share)
+
 
 @dataclass(frozen=True, slots=True)
 class Grid:
@@ -314,10 +348,20 @@ def away(x: Tensor, target: Tensor) -> Tensor:
 
 def drawn(places: Tensor, share: float) -> Tensor:
     """That share of the rows, spread evenly; one at least."""
-    count = max(1, round(share * len(places)))
+    count = counted(len(places), share)
     if count >= len(places):
         return places
     return places[torch.linspace(0, len(places) - 1, count).long().to(places.device)]
+
+
+def counted(places: int, share: float) -> int:
+    """How many `drawn` leaves of so many."""
+    return max(1, round(share * places))
+
+
+def placed(size: torch.Size) -> list[int]:
+    """Rows and columns of the hypercolumns of a picture of that (height, width)."""
+    return [max(1, side // COLUMN_PX) for side in size]
 
 
 def scales_of(content: Tensor) -> int:
@@ -351,7 +395,7 @@ def reused(places: Maps, maps: Maps) -> Maps:
     return found
 
 
-def portion(work: Painting, begin: float, end: float) -> Painting:
+def portion(work: Work[Result], begin: float, end: float) -> Work[Result]:
     """`work` as the part from `begin` to `end` of something longer."""
     while True:
         try:
@@ -359,15 +403,6 @@ def portion(work: Painting, begin: float, end: float) -> Painting:
         except StopIteration as stop:
             return stop.value
         yield begin + done * (end - begin)
-
-
-def finished(work: Painting) -> Tensor:
-    """The picture, once all is done."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
 
 
 def build(features: Features = "narrow", published: bool = False) -> NNST:

@@ -3,11 +3,13 @@
 What a frame becomes depends on the film alone and not on who asks when: a stage that died reads
 from the beginning again and comes to the same keys. A frame takes its pixels from the key before
 and the key after it, from each where its flow can be trusted, the nearer one more; what neither
-saw is the frame itself with the colours that were painted around it. No key is blended over a cut.
+saw is the frame itself with the colours that were painted nearest to it. No key is blended over a
+cut.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,13 +27,17 @@ MOST_FRAMES = 60
 """From a key to the next, which bounds memory: about 1 MB a frame."""
 COVERED = 0.7
 """A frame of which less than this follows from the key before it is the next key."""
-CHANGED = 10
-"""Levels of 255 by which two neighbours differ where there may be a cut: there is one if less than
-FOLLOWED of the later one follows from the earlier."""
+CHANGED = 0.2
+"""Of their deviation by which two neighbours differ where there may be a cut, so that dark scenes
+count too: there is one if less than FOLLOWED of the later one follows from the earlier."""
+GRAIN, GRAIN_PX = 1.5, 2.0
+"""Levels of 255, once blurred so far: what differs by less is the grain of one scene."""
 FOLLOWED = 0.3
 SOFT_PX = 1.5
-NEAR_PX = 12.0
-"""How far from a hole the colours around it are taken."""
+CELLS = 24
+"""Of the short side: how finely what was painted around a hole is known."""
+KNOWN = 4.0
+"""A cell of which a quarter was seen is known; others go by those around, as far as it takes."""
 
 Painting = Generator[float, None, Pixels]
 PaintKey = Callable[[float, Pixels], Painting]
@@ -189,7 +195,9 @@ def grey_of(pixels: Pixels) -> Grey:
 
 def is_cut(before: Grey, after: Grey) -> bool:
     """Whether two neighbours show different scenes."""
-    if cv2.absdiff(before, after).mean() < CHANGED:
+    smooth = [cv2.GaussianBlur(grey, (0, 0), GRAIN_PX) for grey in (before, after)]
+    deviation = np.mean([grey.std() for grey in smooth])
+    if cv2.absdiff(*smooth).mean() < max(GRAIN, CHANGED * deviation):
         return False
     return bool(way_to(after, before, None).seen.mean() < FOLLOWED)
 
@@ -213,6 +221,7 @@ def rendered(stretch: Stretch, index: int, pixels: Pixels) -> Pixels:
     done = (place + 1) / (len(stretch.back) + 1)
     nearness = (1 - done, done) if len(keys) > 1 else (1.0,)
     total = np.zeros((height, width, 3), np.float32)
+    anyhow = np.zeros(3, np.float32)
     weights = np.full((height, width, 1), 1e-6, np.float32)
     seen = np.zeros((height, width, 1), np.float32)
     for (key, way), near in zip(keys, nearness, strict=True):
@@ -220,12 +229,35 @@ def rendered(stretch: Stretch, index: int, pixels: Pixels) -> Pixels:
         total += near * share * np.asarray(moved(key, full(way.flow, width, height)), np.float32)
         weights += near * share
         seen = np.maximum(seen, share)
+        anyhow += near * (key.mean((0, 1)) - pixels.mean((0, 1)))
     painted = total / weights
     # Where hardly anything is known, what is around it says how the frame's colours were changed.
-    change = seen * (painted - pixels)
-    spread = blurred(change) / (blurred(seen) + 1e-3)
-    result = seen * painted + (1 - seen) * (pixels + spread)
+    scale = CELLS / min(width, height)
+    cells: Any = cv2.resize(
+        np.dstack([seen * (painted - pixels), seen]),
+        (max(1, round(scale * width)), max(1, round(scale * height))),
+        interpolation=cv2.INTER_AREA,
+    )
+    change = cv2.resize(spread(cells, anyhow), (width, height), interpolation=cv2.INTER_LINEAR)
+    result = seen * painted + (1 - seen) * (pixels + change)
     return np.asarray(result.clip(0, 255).round(), np.uint8)
+
+
+def spread(cells: Any, anyhow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Changes (H,W,3+1), the last how much was seen, by which they are multiplied -> (H,W,3), known
+    everywhere: from the nearest cells that are, and where there are none `anyhow`.
+
+    By ever coarser cells and back (the pull-push of Gortler et al., SIGGRAPH 1996).
+    """
+    height, width = cells.shape[:2]
+    around: Any = np.broadcast_to(anyhow, (height, width, 3))
+    if height * width > 1:
+        halves = (width + 1) // 2, (height + 1) // 2
+        coarse = spread(cv2.resize(cells, halves, interpolation=cv2.INTER_AREA), anyhow)
+        around = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    change, seen = cells[..., :3], cells[..., 3:]
+    known = np.minimum(1, KNOWN * seen)
+    return np.asarray(around + known * (change / (seen + 1e-6) - around), np.float32)
 
 
 def soft(seen: NDArray[np.bool_], width: int, height: int) -> NDArray[np.float32]:
@@ -238,9 +270,3 @@ def full(low: NDArray[np.float16], width: int, height: int) -> Flow:
     """A flow at the frame's size, in its pixels."""
     scale = np.array([width / low.shape[1], height / low.shape[0]], np.float32)
     return np.asarray(cv2.resize(low.astype(np.float32), (width, height)) * scale, np.float32)
-
-
-def blurred(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H,W,C) over NEAR_PX."""
-    found = cv2.GaussianBlur(x, (0, 0), NEAR_PX)
-    return np.asarray(found, np.float32).reshape(x.shape)

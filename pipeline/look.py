@@ -54,14 +54,21 @@ def guides_of(
         raise ConfigError(f"--style-mask marks a picture: {styles[0].path} is a code")
     path = options.mask[0]
     marked = confined(f"mask {options.style_mask}", read_mask, options.style_mask)
-    there = colours(marked)
-    for colour in colours(Mask(path, along).picture(0.0)):
-        if all(max(abs(a - b) for a, b in zip(colour, c, strict=True)) > SAME for c in there):
-            raise ConfigError(
-                f"mask {path} has a region of colour #{bytes(colour).hex()}, which "
-                f"{options.style_mask} has nowhere: mark where its style is to be found"
-            )
+    if colour := lacking(marked, Mask(path, along).picture(0.0)):
+        raise ConfigError(
+            f"mask {path} has a region of colour {colour}, which {options.style_mask} has "
+            "nowhere: mark where its style is to be found"
+        )
     return path, marked
+
+
+def lacking(marked: Pixels, picture: Pixels) -> str:
+    """The first colour of a region in a mask that the marked style has nowhere; empty if none."""
+    there = colours(marked)
+    for colour in colours(picture):
+        if all(max(abs(a - b) for a, b in zip(colour, c, strict=True)) > SAME for c in there):
+            return f"#{bytes(colour).hex()}"
+    return ""
 
 
 def wanted_at_first(look: Look) -> Change:

@@ -3,24 +3,29 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from engines import Frames, PatientEngine, said
 from pipeline import stylizer
+from pipeline.control import Change
 from pipeline.errors import EngineError
 from pipeline.frame import Pixels
 from pipeline.keyframes import KeyFrames, Painting, portion
 from pipeline.layers import Shares
+from pipeline.look import lacking
 from pipeline.mask import Mask, stretched
 from pipeline.pool import PoolHandle
 from pipeline.queues import Ticket
+from pipeline.sources import PICTURE_SUFFIXES
 from pipeline.stages import Work
 from pipeline.stylizer import Look
 
 STEP_S = 1.0
-"""A call comes back after this, done or not, so that it can be watched and ended."""
+"""A call comes back at the first step of the painting that ends after this, done or not, so that it
+can be watched and ended."""
 
 
 class Stylizer(stylizer.Stylizer):
@@ -61,14 +66,35 @@ class Stylizer(stylizer.Stylizer):
             except StopIteration as finished:
                 self._under_way = None
                 return self._delivered(ticket, slots[0], finished.value, since)
-            except (MemoryError, ValueError) as error:
+            except MemoryError as error:
+                w, h = self._pool.size
+                raise EngineError(
+                    f"model {self._look.model}: memory is too short to paint frames of {w}x{h} "
+                    f"({said(error)}): --size paints smaller ones"
+                ) from error
+            except ValueError as error:
                 raise EngineError(f"model {self._look.model}: {said(error)}") from error
         return Work(share=done, notices=self._said())
 
+    def _turn(self, change: Change, at_s: float, masks: dict[str, Mask]) -> None:
+        """As any stylizer; but where regions of one style are marked, no other has them."""
+        if self._regions is None:
+            super()._turn(change, at_s, masks)
+        elif any(r.mask or set(r.shares) - set(self._look.paths) for r in change.regions or ()):
+            self._left_out("--style-mask marks the regions of one style, which stays")
+
     def _said(self) -> list[str]:
         missed = list(self._key_frames.notices)
+        paths = set(self._layers.masks)
         if self._regions is not None:
             missed += self._regions.end_notices()
+            paths.add(self._regions.path)
+        missed += [
+            f"mask {path} is a video: it counts at key frames (--keyframes), between them regions "
+            "move with what is seen"
+            for path in sorted(paths)
+            if Path(path).suffix.lower() not in PICTURE_SUFFIXES and not self._look.alone
+        ]
         self._notices += [text for text in missed if text not in self._notices]
         return super()._said()
 
@@ -81,20 +107,28 @@ class Stylizer(stylizer.Stylizer):
         return Work([moved], [took], notices=self._said())
 
     def _paint_key(self, time_s: float, pixels: Pixels) -> Painting:
-        """One frame, in the mix of styles that is due then, or each layer in its mix."""
+        """One frame, in the mix of styles that is due then, or each layer in its mix. What is
+        chosen while it is painted holds from the next one on."""
         engine, about = (
             cast(PatientEngine, self._engine),
             (self._look.strength, self._look.keep_color),
         )
-        if self._regions is not None:
+        if self._regions is not None and self._look.guides is not None:
             marked = self._regions.picture(time_s)
+            if colour := lacking(self._look.guides[1], marked):
+                text = (
+                    f"mask {self._regions.path} has a region of colour {colour}, which the style "
+                    "mask has nowhere: it is painted from the nearest colours"
+                )
+                self._notices += [text] if text not in self._notices else []
             return (yield from engine.paint(pixels, self._codes[0], *about, marked))
-        mixes = list(dict.fromkeys(self._layers.at(time_s)))
-        painted: dict[Shares, Frames] = {}
-        for place, shares in enumerate(mixes):
-            code = engine.mix(self._codes[: len(shares)], list(shares))
-            begin, end = place / len(mixes), (place + 1) / len(mixes)
+        layers, frames, painted = self._layers, pixels[None], dict[Shares, Frames]()
+        # What is asked for is what is seen: a region that is nowhere by now is not painted.
+        layers.paint([time_s], frames, lambda shares: painted.setdefault(shares, frames))
+        codes = [engine.mix(self._codes[: len(shares)], list(shares)) for shares in painted]
+        for place, (shares, code) in enumerate(zip(list(painted), codes, strict=True)):
+            begin, end = place / len(codes), (place + 1) / len(codes)
             work = portion(engine.paint(pixels, code, *about), begin, end)
             painted[shares] = (yield from work)[None]
-        whole: Pixels = self._layers.paint([time_s], pixels[None], painted.__getitem__)[0]
+        whole: Pixels = layers.paint([time_s], frames, painted.__getitem__)[0]
         return whole

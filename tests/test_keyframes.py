@@ -1,7 +1,11 @@
 """Films by key frames: what follows, where keys are, and that it does not matter who asks when."""
 
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -11,25 +15,33 @@ from conftest import ROOT, Run
 from PIL import Image
 
 from models import styles
+from pipeline import patient
+from pipeline.control import Change, Region
+from pipeline.errors import EngineError
 from pipeline.frame import Pixels
 from pipeline.keyframes import Film, KeyFrames
+from pipeline.pool import FramePool
+from pipeline.queues import Ticket
 from pipeline.sources import SourceOptions, open_source
+from pipeline.stylizer import Look
+from pipeline.timeline import Span, Timeline
 
 WAVE, INK = ROOT / "styles" / "wave.jpg", ROOT / "styles" / "ink.jpg"
 
 
-def texture(seed: int) -> Pixels:
+def texture(seed: int, dark: bool = False) -> Pixels:
     """A picture of 200 x 128 px in which motion can be seen."""
     noise = np.random.default_rng(seed).integers(0, 256, (16, 25, 3), np.uint8)
-    return cv2.resize(noise, (200, 128), interpolation=cv2.INTER_CUBIC)
+    whole = cv2.resize(noise, (200, 128), interpolation=cv2.INTER_CUBIC)
+    return whole // 12 if dark else whole
 
 
-def film(folder: Path, frames: int = 9, cut: int = 100) -> str:
-    """Frames of 128 x 96 px, 2 px further to the right each, another scene from `cut` on."""
+def film(folder: Path, frames: int = 9, cut: int = 100, step: int = 2, dark: bool = False) -> str:
+    """Frames of 128 x 96 px, `step` px further to the right each, another scene from `cut` on."""
     folder.mkdir()
     for i in range(frames):
-        whole = texture(i >= cut)
-        pixels = np.ascontiguousarray(whole[16:112, 2 * i : 2 * i + 128])
+        whole = texture(i >= cut, dark)
+        pixels = np.ascontiguousarray(whole[16:112, step * i : step * i + 128])
         cv2.imwrite(str(folder / f"{i:03}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     return str(folder)
 
@@ -91,6 +103,34 @@ def test_a_cut_is_a_key_and_nothing_is_blended_over_it(tmp_path: Path) -> None:
     assert max(errors) < 6
 
 
+@pytest.mark.parametrize("cues", [(), (0, 8)])
+def test_a_cut_between_dark_scenes_is_one_too(tmp_path: Path, cues: tuple[int, ...]) -> None:
+    tinted = Tinted(film(tmp_path / "in", cut=5, dark=True), *cues)
+    errors = [tinted.error(i) for i in range(9)]
+    assert 5 / 25 in tinted.keys
+    assert errors[5] == 0
+    assert max(errors) < 2
+
+
+def test_grain_is_no_cut(tmp_path: Path) -> None:
+    dice = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    for i in range(4):
+        pixels = dice.normal(8, 2.5, (96, 128, 3)).clip(0, 255).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "in" / f"{i}.png"), pixels)
+    tinted = Tinted(str(tmp_path / "in"), 0)
+    assert tinted.error(3) < 4
+    assert tinted.keys == [0.0]
+
+
+def test_what_no_key_has_ever_shown_is_painted_however_large_it_is(tmp_path: Path) -> None:
+    """Half of the frame came in since the key."""
+    tinted = Tinted(film(tmp_path / "in", step=8), 0)
+    unseen, raw = tinted(8)[:, 100:].mean((0, 1)), tinted.frames[8][:, 100:]
+    wanted = tint(raw).mean((0, 1))
+    assert np.abs(unseen - wanted).max() < np.abs(raw.mean((0, 1)) - wanted).max() / 3
+
+
 def test_it_does_not_matter_who_asks_when(tmp_path: Path) -> None:
     source = film(tmp_path / "in", cut=6)
     calm = Tinted(source, 0, 3)
@@ -100,6 +140,150 @@ def test_it_does_not_matter_who_asks_when(tmp_path: Path) -> None:
     assert late.keys == [6 / 25]
     for i in (8, 2, 4):  # a writer that fell back
         assert np.array_equal(back(i), wanted[i])
+
+
+class Flat:
+    """Paints all in the brightness of the style, at length while it is `held`."""
+
+    batch, why, fingerprint = 1, "", "flat"
+
+    def __init__(self) -> None:
+        self.held = self.short = self.begun = False
+        self.painted: list[float] = []
+
+    def encode_style(self, style: Pixels, guide: Pixels | None = None) -> float:
+        return float(style.mean())
+
+    def mix(self, codes: list[float], weights: list[float]) -> float:
+        return sum(code * weight for code, weight in zip(codes, weights, strict=True) if weight)
+
+    def paint(self, frame: Pixels, code: float, *_: object) -> Generator[float, None, Pixels]:
+        if self.short:
+            raise MemoryError("cannot allocate")
+        self.begun = True
+        while self.held:
+            time.sleep(0.001)
+            yield 0.5
+        self.painted.append(code)
+        return np.full_like(frame, round(code))
+
+
+class Slow:
+    """A stylizer of 128x96 px for two key frames, in these masked levels over one of 0."""
+
+    def __init__(self, pool: FramePool, source: str, masks: dict[str, int], **about: Any) -> None:
+        self._pool = pool
+        paths = ["lowest", *map(str, masks.values())]
+        pictures = [np.full((16, 16, 3), level, np.uint8) for level in (0, *masks.values())]
+        line = Timeline([(Span(), 1.0)] * len(paths))
+        film = Film(source, SourceOptions(), (0, 1))
+        look = Look(
+            "nnst", "cpu", pictures, paths, line, [*masks], 1.0, False, 1, "torch", film, **about
+        )
+        self.stylizer = patient.Stylizer(pool.handle, look)
+        self.stylizer.open()
+
+    def call(self, index: int) -> bool:
+        """A call; whether the frame is painted."""
+        work = self.stylizer.stylize([Ticket(index, index, Fraction(1, 25), 0)], [1])
+        self.notices = work.notices
+        return bool(work.tickets)
+
+    def __call__(self, index: int) -> Pixels:
+        while not self.call(index):
+            pass
+        return self._pool[1].copy()
+
+    def choose(self, level: int) -> None:
+        """Another style, on the page, taken on before this returns."""
+        path, picture = f"chosen {level}", np.full((16, 16, 3), level, np.uint8)
+        region = Region("0", None, {path: 1.0})
+        self.stylizer.adjust(Change((region,), 1.0, False, pictures={path: picture}))
+        self.stylizer._coming[-1].result(60)
+
+
+@pytest.fixture
+def flat(monkeypatch: pytest.MonkeyPatch) -> Flat:
+    engine = Flat()
+    monkeypatch.setattr("pipeline.stylizer.engine_of", lambda *_: engine)
+    monkeypatch.setattr(patient, "STEP_S", 0.05)
+    return engine
+
+
+@pytest.fixture
+def pool() -> Iterator[FramePool]:
+    with closing(FramePool.create(2, 96, 128)) as made:
+        yield made
+
+
+def test_a_style_chosen_while_a_key_is_painted_holds_from_the_next(
+    flat: Flat, pool: FramePool, tmp_path: Path
+) -> None:
+    slow = Slow(pool, film(tmp_path / "in", 2), {})
+    flat.held = True
+    while not flat.begun:
+        assert not slow.call(0)
+    slow.choose(200)
+    assert not slow.call(0)
+    flat.held = False
+    assert np.all(slow(0) == 0)
+    assert np.all(slow(1) == 200)
+
+
+def test_a_style_chosen_where_one_is_marked_is_refused(
+    flat: Flat, pool: FramePool, tmp_path: Path
+) -> None:
+    black = np.zeros((16, 16, 3), np.uint8)
+    Image.fromarray(black).save(tmp_path / "mask.png")
+    guides = str(tmp_path / "mask.png"), black
+    slow = Slow(pool, film(tmp_path / "in", 2), {}, guides=guides)
+    slow.choose(200)
+    assert np.all(slow(0) == 0)
+    assert any("--style-mask marks the regions of one style" in text for text in slow.notices)
+
+
+def test_a_region_that_is_nowhere_is_not_painted(
+    flat: Flat, pool: FramePool, tmp_path: Path
+) -> None:
+    half = np.zeros((96, 128), np.uint8)
+    half[:, 64:] = 255
+    Image.fromarray(half).save(tmp_path / "half.png")
+    Image.fromarray(half * 0).save(tmp_path / "black.png")
+    masks = {str(tmp_path / "half.png"): 90, str(tmp_path / "black.png"): 200}
+    painted = Slow(pool, film(tmp_path / "in", 2), masks)(0)
+    assert flat.painted == [0, 90]
+    assert np.all(painted[:, :60] == 0)
+    assert np.all(painted[:, 68:] == 90)
+
+
+def test_moving_masks_get_a_word(flat: Flat, pool: FramePool, tmp_path: Path) -> None:
+    slow = Slow(pool, film(tmp_path / "in", 2), {film(tmp_path / "mask", 2): 90})
+    slow(0)
+    assert sum("it counts at key frames" in text for text in slow.notices) == 1
+
+
+def test_regions_that_the_style_has_not_get_a_word_when_they_appear(
+    flat: Flat, pool: FramePool, tmp_path: Path
+) -> None:
+    (tmp_path / "mask").mkdir()
+    for i, level in enumerate((0, 255)):
+        Image.new("RGB", (32, 32), (level, 0, 0)).save(tmp_path / "mask" / f"{i}.png")
+    guides = str(tmp_path / "mask"), np.zeros((16, 16, 3), np.uint8)
+    slow = Slow(pool, film(tmp_path / "in", 2), {}, guides=guides)
+    told = []
+    for index in (0, 1):
+        slow(index)
+        told.append(sum("which the style mask has nowhere" in text for text in slow.notices))
+    assert told == [0, 1]
+
+
+def test_too_little_memory_names_the_option_that_helps(
+    flat: Flat, pool: FramePool, tmp_path: Path
+) -> None:
+    slow = Slow(pool, film(tmp_path / "in", 2), {})
+    flat.short = True
+    with pytest.raises(EngineError, match=r"to paint frames of 128x96 .*: --size paints smaller"):
+        slow(0)
 
 
 def test_a_picture_in_a_picture_out(paint: Run, tmp_path: Path) -> None:

@@ -28,19 +28,30 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
 def test_nearest_is_the_minimum_of_all_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = drawn(50, 7), drawn(90, 7, seed=1) + 3
     wanted = distances(a, b).argmin(1)
-    for entries in (1, 1000, 1 << 24):  # a row at a time, some, all: the same
+    # A pair at a time, a row at a time, blocks of both, all: the same.
+    for entries, keys in ((1, 1), (1, 4096), (70, 7), (1000, 4096), (1 << 24, 4096)):
         monkeypatch.setattr(matching, "MAP_SIZE", entries)
+        monkeypatch.setattr(matching, "KEYS", keys)
         found = matching.nearest(matching.directions(a), matching.directions(b))
         assert torch.equal(found, wanted)
 
 
-def test_guides_add_their_squared_difference() -> None:
+def test_of_equal_neighbours_the_first_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = torch.eye(9).repeat(5, 1)  # whose products are exact
+    for width in (4, 9, 11, 45):
+        monkeypatch.setattr(matching, "KEYS", width)
+        assert matching.nearest(keys[9:27], keys).tolist() == [*range(9), *range(9)]
+
+
+def test_guides_add_their_squared_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = drawn(40, 5), drawn(60, 5, seed=1)
     wanted, there = drawn(40, 3, seed=2).sigmoid(), drawn(60, 3, seed=3).sigmoid()
     apart = (wanted[:, None] - there[None]).square().sum(2)
     both = 0.5 * distances(a, b) + 0.5 * apart
-    found = matching.nearest(matching.directions(a), matching.directions(b), (wanted, there))
-    assert torch.equal(found, both.argmin(1))
+    for width in (4096, 7):
+        monkeypatch.setattr(matching, "KEYS", width)
+        found = matching.nearest(matching.directions(a), matching.directions(b), (wanted, there))
+        assert torch.equal(found, both.argmin(1))
 
 
 def test_gathering_has_the_gradient_of_the_whole_map() -> None:
@@ -235,6 +246,20 @@ def test_any_size_is_painted_twice_the_same(
     assert first.shape == content.shape
     assert torch.equal(first, second)
     assert 0 <= first.min() <= first.max() <= 1
+
+
+def test_a_painting_can_pause_after_every_block(
+    hasty: nnst.NNST, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever paints may be killed if it does not come back for long, and matching is long."""
+    monkeypatch.setattr(matching, "MAP_SIZE", 4096)
+    monkeypatch.setattr(matching, "KEYS", 64)
+    content = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(0))
+    shares = list(hasty.paint(content, hasty.encode_style(content.flip(3))))
+    # 128 places at the full size, found among those of four turns, by blocks of 64 x 64.
+    assert len(shares) > 2 * 8
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
 
 
 def test_vgg16_of_torchvision_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
