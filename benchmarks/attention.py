@@ -1,7 +1,8 @@
-"""Linear cosine attention against the dense form of the same formula, and its memory by size."""
+"""Linear cosine attention against the dense form of the same formula, in float32, and its memory by
+size. On the GPU where there is one."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 import models
 from benchmarks import Row
+from engines.pytorch import pick_device
 from evaluation.cost import added, seconds
 from models import attention
 
@@ -30,8 +32,9 @@ def measure() -> Iterator[Row]:
 @torch.inference_mode()
 def speed(name: str, width: float) -> Iterator[Row]:
     """The attention of relu3_1 from queries, keys and values on, and what a frame gains by it."""
-    model: Any = models.build("adaattn", attention="cosine", width=width).eval()
-    frame, style = torch.rand(1, 3, SIDE, SIDE), torch.rand(1, 3, STYLE_SIDE, STYLE_SIDE)
+    device = pick_device("auto")
+    model: Any = models.build("adaattn", attention="cosine", width=width).eval().to(device)
+    frame, style = (torch.rand(1, 3, side, side, device=device) for side in (SIDE, STYLE_SIDE))
     content, styled = model.encoder(frame), model.encoder(style)
     linear, full = {}, {}
     for level in model.levels:
@@ -40,14 +43,19 @@ def speed(name: str, width: float) -> Iterator[Row]:
         features, key = model.inputs(styled, level)
         summary = module.summarise(features, key)
         q, k, v = module.f(content_key), module.g(key), module.h(features)
-        linear[level] = seconds(partial(attend, q, summary))
-        full[level] = seconds(partial(dense, q, k, v), 1)
+        linear[level] = seconds(done(partial(attend, q, summary)))
+        full[level] = seconds(done(partial(dense, q, k, v)), 1)
     yield Row(f"{name}: relu3_1 attention, linear, ms", linear[3] * 1e3, "")
     yield Row(f"{name}: relu3_1 attention, dense / linear", full[3] / linear[3], ">= 50")
-    whole = seconds(partial(model, frame, model.encode_style(style)))
+    whole = seconds(done(partial(model, frame, model.encode_style(style))))
     slower = whole + sum(full.values()) - sum(linear.values())
     yield Row(f"{name}: whole frame {SIDE}x{SIDE}, linear, ms", whole * 1e3, "")
     yield Row(f"{name}: whole frame, dense / linear", slower / whole, "")
+
+
+def done(work: Callable[[], Any]) -> Callable[[], object]:
+    """Work that gives tensors or one, and a number of what it gives, so that a GPU has finished."""
+    return lambda: work()[0].flatten()[0].item()
 
 
 def attend(query: Tensor, summary: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -77,8 +85,16 @@ def memory(name: str, width: float) -> Row:
 
 @torch.inference_mode()
 def peak(width: float, height: int, breadth: int) -> float:
-    """MiB that painting one frame adds to the process at its largest."""
-    model: Any = models.build("adaattn", attention="cosine", width=width).eval()
-    code = model.encode_style(torch.rand(1, 3, 64, 64))
-    model(torch.rand(1, 3, 64, 64), code)
-    return added(partial(model, torch.rand(1, 3, height, breadth), code))
+    """MiB that painting one frame adds to the process, or on the GPU, at its largest."""
+    device = pick_device("auto")
+    model: Any = models.build("adaattn", attention="cosine", width=width).eval().to(device)
+    small = torch.rand(1, 3, 64, 64, device=device)
+    code = model.encode_style(small)
+    model(small, code)
+    work = partial(model, torch.rand(1, 3, height, breadth, device=device), code)
+    if device.type != "cuda":
+        return added(work)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    work()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20

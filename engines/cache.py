@@ -58,9 +58,20 @@ def forget(name: str) -> None:
 
 @functools.cache
 def code_version() -> str:
-    """Changes with the code that makes what lies here: 16 hexadecimal digits."""
+    """Changes with the code that makes graphs: 16 hexadecimal digits."""
+    return digest_of("bearing.py", "choice.py", "graph.py", "precision.py")
+
+
+@functools.cache
+def engines_version() -> str:
+    """Changes with the code of any engine, which may make another the fastest; as code_version."""
+    return digest_of("*.py")
+
+
+def digest_of(*patterns: str) -> str:
+    """Of the code of all models, and of the files here that are named so."""
     here = Path(__file__).parent
-    own = (here / name for name in ("bearing.py", "choice.py", "graph.py", "precision.py"))
+    own = (path for pattern in patterns for path in sorted(here.glob(pattern)))
     sources = [*sorted((here.parent / "models").glob("*.py")), *own]
     return sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 

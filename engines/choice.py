@@ -46,7 +46,7 @@ def choose(model: str, device: str, threads: int | None) -> Engine:
     found = known(model, device, threads)
     try:
         engine = make_engine(found["engine"], model, found["device"], threads)
-    except ValueError:  # what was there when it was measured may be gone
+    except (ValueError, RuntimeError):  # what was there when it was measured may be gone
         cache.forget(record(model, device, threads))
         found = known(model, device, threads)
         engine = make_engine(found["engine"], model, found["device"], threads)
@@ -81,29 +81,37 @@ def record(model: str, device: str, threads: int | None) -> str:
     versions = [f"{package}{version(package)}" for package in ("torch", *installed().values())]
     about = [
         models.fingerprint(model),
-        cache.code_version(),
+        cache.engines_version(),
         device.replace(":", ""),
         f"{threads}threads",
-        hardware(),
+        hardware(device),
         *versions,
     ]
     return "-".join(["choice", platform.machine(), *about]) + ".json"
 
 
-def hardware() -> str:
-    """Of the processor, its units, and the GPUs that can be seen: another text on another machine,
-    or when a GPU comes or goes. Asked without torch, before each run."""
-    about = [platform.processor(), os.environ.get("CUDA_VISIBLE_DEVICES", "")]
+def hardware(device: str) -> str:
+    """Of the processor, its units, and the GPUs unless they are hidden or not asked for: another
+    text on another machine, or when a GPU comes or goes. Asked without torch, before each run."""
+    about = [platform.processor()]
     with suppress(OSError):
         cores = Path("/proc/cpuinfo").read_text().split("\n\n")
         named = ("model name", "flags", "Features", "CPU part")
         about += [line for line in cores[0].splitlines() if line.startswith(named)]
-    cards = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
-    for card in cards:
+    # Not which of them are shown: Ray shows each stylizer of a film its own, and all of them are to
+    # take one engine.
+    if device != "cpu" and os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1"):
+        about += graphics()
+    return sha256("\n".join(about).encode()).hexdigest()[:12]
+
+
+def graphics() -> list[str]:
+    """The models of the NVIDIA GPUs, and which of them can be opened."""
+    about = []
+    for card in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         with suppress(OSError):
             about += [line for line in card.read_text().splitlines() if line.startswith("Model")]
-    about += [str(path) for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
-    return sha256("\n".join(about).encode()).hexdigest()[:12]
+    return about + [str(path) for path in sorted(Path("/dev").glob("nvidia[0-9]*"))]
 
 
 def installed() -> dict[str, str]:

@@ -7,6 +7,7 @@ compute in half precision where the painting stays the same.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -110,11 +111,19 @@ class CudaEngine(TorchEngine):
         """The one for these shapes, made where there is none."""
         shapes = tuple((name, tuple(value.shape)) for name, value in sorted(code.items()))
         key = (named, tuple(frames.shape), shapes)
+
+        def record() -> None:
+            with torch.cuda.device(self.device), shortage():  # of several, where it is recorded
+                self._recorded[key] = Recording(compute, frames, code, strength)
+
         if key not in self._recorded:
             while len(self._recorded) >= RECORDINGS:
                 self._recorded.popitem(last=False)
-            with torch.cuda.device(self.device):  # of several, where it is recorded
-                self._recorded[key] = Recording(compute, frames, code, strength)
+            with suppress(MemoryError):
+                record()
+        if key not in self._recorded:  # memory is short, of which the others hold much
+            self._recorded.clear()
+            record()
         self._recorded.move_to_end(key)
         return self._recorded[key]
 
@@ -141,7 +150,9 @@ class Recording:
                 compute(*given)
         main.wait_stream(beside)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+        # Unasked it records on a stream of the GPU that came first, where of several there is
+        # nothing to record of another.
+        with torch.cuda.graph(self._graph, stream=beside, capture_error_mode="thread_local"):
             self._painted = compute(*given)
 
     def __call__(self, frames: Tensor, code: Code, strength: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """What this machine has to run models on, in words."""
 
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 
 import torch
 
@@ -56,12 +56,35 @@ def driver() -> str:
 
 
 def runtimes() -> dict[str, str]:
-    """Each kind of engine and the version of its runtime, or that it is not installed."""
-    found, packages = {}, {"cuda": "torch", **installed()}
+    """Each kind of engine and its runtime, or why there is `not` one."""
+    found, packages = {}, {"torch": "torch", "cuda": "torch", **installed()}
     for kind in HOMES:
-        package = packages.get(kind, kind)
-        try:
-            found[kind] = f"{package} {version(package)}"
-        except PackageNotFoundError:
-            found[kind] = f"not installed ({package})"
+        if kind in ("cuda", "tensorrt") and not torch.cuda.is_available():
+            found[kind] = "not here: torch finds no CUDA GPU"
+        elif kind == "tensorrt":
+            found[kind] = tensorrt()
+        elif kind in packages:
+            found[kind] = f"{packages[kind]} {version(packages[kind])}"
+        else:
+            found[kind] = f"not installed ({kind})"
+    if "onnx" in packages:
+        found["onnx"] += f" for {' '.join(providers())}"
     return found
+
+
+def tensorrt() -> str:
+    """Asked of itself, for its package has several names."""
+    from engines.tensorrt import installed_version
+
+    try:
+        return f"tensorrt {installed_version()}"
+    except ValueError as error:
+        return f"not here: {error}"
+
+
+def providers() -> list[str]:
+    """What ONNX Runtime was built to run on, such as CUDA."""
+    import onnxruntime
+
+    names = onnxruntime.get_available_providers()
+    return [name.removesuffix("ExecutionProvider") for name in names]

@@ -4,7 +4,7 @@ Convolutions, and what only moves their values on, become half precision or, bet
 quantisation, 8 bits; the statistics of attention and of normalisation stay in float32.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -30,18 +30,20 @@ def lower(
     precision: str,
     bearing: Mapping[str, float] | None = None,
     rest: str = "fp16",
+    pinned: Collection[str] = (),
 ) -> None:
     """Rewrite a graph of graph.py, in place, so that it computes in this precision.
 
     `bearing`: the convolutions that bear it, by the names of their nodes, each with the largest
     magnitude that its input may have (of use for int8 only); None: all. The others stay in float32;
-    with int8 they become `rest`, because CPUs that know 8 bits are slow in float16.
+    with int8 they become `rest`, because CPUs that know 8 bits are slow in float16. `pinned`: stay
+    in float32 in any case.
     """
     if precision != "fp32":
         kind = TYPES[rest if precision == "int8" else precision]
         if bearing is None:
             bearing = dict.fromkeys(convolutions(model.graph), 0.0)
-        Lowering(model.graph, precision, kind, bearing).run()
+        Lowering(model.graph, precision, kind, bearing, pinned).run()
     if precision == "bf16":
         model.opset_import[0].version = OPSET_OF_BF16
 
@@ -68,11 +70,17 @@ class Lowering:
     its twin in the other type is made at most once."""
 
     def __init__(
-        self, graph: onnx.GraphProto, precision: str, kind: int, bearing: Mapping[str, float]
+        self,
+        graph: onnx.GraphProto,
+        precision: str,
+        kind: int,
+        bearing: Mapping[str, float],
+        pinned: Collection[str],
     ) -> None:
         self._graph, self._kind = graph, kind
         self._ranges = bearing if precision == "int8" else {}
-        self._chosen = set(convolutions(graph) if precision == "int8" else bearing)
+        lowered = convolutions(graph) if precision == "int8" else bearing
+        self._chosen = {name for name in lowered if name not in pinned}
         self._weights = {tensor.name: tensor for tensor in graph.initializer}
         self._low: set[str] = set()
         self._made: set[str] = set()

@@ -32,6 +32,9 @@ class TorchEngine:
         self.device = pick_device(device)
         if self.device.type == "cpu":
             keep_freed()
+        if self.device.type == "cuda":
+            # Unasked, convolutions round factors of float32 to 10 bits: another picture.
+            torch.backends.cudnn.allow_tf32 = False
         self.model = models.load(model).to(self.device, memory_format=torch.channels_last)
         self.paints_stills = hasattr(self.model, "still")
         self.batch = 1 if self.device.type == "cpu" else 8
@@ -140,7 +143,9 @@ def pick_device(name: str) -> torch.device:
     }
     if name == "auto":
         return torch.device(next(kind for kind, found in there.items() if found))
-    if not there.get(name.split(":")[0]):
+    kind, _, index = name.partition(":")
+    beyond = kind == "cuda" and index.isdecimal() and int(index) >= torch.cuda.device_count()
+    if beyond or not there.get(kind):
         found = ", ".join(kind for kind, here in there.items() if here)
         raise ValueError(f"device '{name}' is not on this machine (found: {found})")
     return torch.device(name)

@@ -18,6 +18,8 @@ SIDES = (1024, 512, 256)
 """Of tiles, px; smaller ones would be overlap for the greater part."""
 WORDS = ("alloc", "memory", "could not create a primitive")
 """One of these is in what torch, CUDA, oneDNN, ONNX Runtime and OpenVINO say, in small letters."""
+OTHER = "illegal memory access"
+"""A fault in CUDA, after which nothing runs: it is no lack of memory."""
 
 
 @contextmanager
@@ -27,7 +29,8 @@ def shortage(*kinds: type[Exception]) -> Iterator[None]:
         yield
     except (RuntimeError, *kinds) as error:
         for line in str(error).splitlines():
-            if any(word in line.lower() for word in WORDS):
+            text = line.lower()
+            if OTHER not in text and any(word in text for word in WORDS):
                 raise MemoryError(line.strip()) from None
         raise
 

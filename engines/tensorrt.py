@@ -1,8 +1,9 @@
 """Runs a model's graph in TensorRT on a CUDA GPU, with torch beside it.
 
-torch encodes and mixes styles, and paints from the first frame on. Meanwhile a thread builds the
-engine or reads it from the cache, holds its paintings against torch's, and puts it in place between
-two frames. Whatever goes wrong there, torch paints on and `why` says so.
+torch encodes and mixes styles, and paints as soon as the graph is traced (once for a model).
+Meanwhile a thread builds the engine or reads it from the cache, holds its paintings against
+torch's, and puts it in place between two frames. Whatever goes wrong there, torch paints on and
+`why` says so.
 
 Networks are strongly typed: what computes in which type stands in the graph (precision.py). The
 builder flags for precisions, the precisions of layers and the calibrators that TensorRT 10 still
@@ -11,13 +12,12 @@ has are deprecated since 10.12 and gone in 11.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import astuple, dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from math import inf
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,7 @@ def engine_name(
         "weights": models.fingerprint(model),
         "code": [cache.code_version(), sha256(Path(__file__).read_bytes()).hexdigest()],
         "torch": version("torch"),
+        "cuda": torch.version.cuda,
         "tensorrt": tensorrt,
         "gpu": astuple(gpu),
         "precision": precision,
@@ -140,6 +141,14 @@ def listener() -> Any:
     return Listener()
 
 
+def started(make: Callable[[Any], Any], said: Any) -> Any:
+    """A builder or a runtime. RuntimeError: there is none, such as with too old a driver."""
+    try:
+        return make(said)
+    except TypeError as error:  # of their binding, which says that a function returned nothing
+        raise RuntimeError(f"TensorRT does not start: {first(said.errors)}") from error
+
+
 def build(
     model: onnx.ModelProto,
     profiles: Sequence[Profile],
@@ -156,13 +165,16 @@ def build(
 
     said = listener()
     with torch.cuda.device(device):
-        builder = trt.Builder(said)
+        builder = started(trt.Builder, said)
         typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = builder.create_network(typed)
         parser = trt.OnnxParser(network, said)
         if not parser.parse(model.SerializeToString()):
             raise RuntimeError(f"TensorRT cannot read the graph: {parser.get_error(0).desc()}")
         config = builder.create_builder_config()
+        # Unasked it counts on all memory of the GPU, where torch may be painting at the same time.
+        free, _ = torch.cuda.mem_get_info(device)
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, free // 2)
         # It would make float32 one of 10 bits.
         config.clear_flag(trt.BuilderFlag.TF32)
         if portable:
@@ -217,7 +229,7 @@ class Plan:
 
         self._said, self._device = listener(), device
         with torch.cuda.device(device):
-            self._runtime = trt.Runtime(self._said)
+            self._runtime = started(trt.Runtime, self._said)
             self._runtime.engine_host_code_allowed = portable
             self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
             if self._engine is None:
@@ -242,7 +254,12 @@ class Plan:
     def __call__(
         self, inputs: Mapping[str, NDArray[np.generic] | Tensor]
     ) -> dict[str, NDArray[np.generic]]:
-        """All inputs by name, the picture (1,H,W,3) of a size in a profile -> all outputs."""
+        """All inputs by name, the picture (1,H,W,3) -> all outputs. ValueError: it has a size that
+        is in no profile; RuntimeError: TensorRT fails."""
+        h, w = inputs[self._picture].shape[1:3]
+        profile = pick(self.profiles, (h, w))
+        if profile is None:
+            raise ValueError(f"no profile of the engine holds {w}x{h}")
         with torch.cuda.device(self._device):
             # Codes may still be in the making on the stream of the caller.
             self._stream.wait_stream(torch.cuda.current_stream())
@@ -250,16 +267,13 @@ class Plan:
                 given = {
                     n: aligned(torch.as_tensor(v, device=self._device)) for n, v in inputs.items()
                 }
-                outputs = self._enqueue(given)
+                outputs = self._enqueue(given, profile)
                 # Waits for the stream: until then nothing that it uses may be let go.
                 return {name: tensor.cpu().numpy() for name, tensor in outputs.items()}
 
-    def _enqueue(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _enqueue(self, inputs: dict[str, Tensor], profile: int) -> dict[str, Tensor]:
         context, stream = self._context, self._stream.cuda_stream
         picture = inputs[self._picture]
-        profile = pick(self.profiles, (picture.shape[1], picture.shape[2]))
-        if profile is None:
-            raise ValueError(f"no profile of the engine holds {tuple(picture.shape)}")
         if profile != context.active_optimization_profile:
             self._must(context.set_optimization_profile_async(profile, stream))
         self._must(context.set_input_shape(self._picture, tuple(picture.shape)))
@@ -308,24 +322,34 @@ class TensorRtEngine:
         source = graph(model, "frame")
         name = engine_name(model, gpu, tensorrt, PRECISION, PROFILES)
         there = cache.holds(name)
+        read = Event()
 
         def make(path: Path) -> None:
+            read.set()
             network = onnx.load(source)
             cast_bytes_first(network)
             lower(network, PRECISION)
             build(network, PROFILES, self._torch.device, path)
 
-        thread = Thread(target=self._prepare, args=(name, make), daemon=True)
-        thread.start()
+        def prepare() -> None:
+            self._prepare(name, make)
+            read.set()
+
+        self._thread = Thread(target=prepare, daemon=True)
+        self._thread.start()
         if there:
-            thread.join()
+            read.wait()
+
+    def settle(self) -> None:
+        """Wait until the engine is built and in place, or `why` says that there will be none."""
+        self._thread.join()
 
     def _prepare(self, name: str, make: Callable[[Path], None]) -> None:
         """Put the engine in place, if it can be had and paints the same."""
         try:
-            plan = Plan(cache.obtain(name, make), self._torch.device)
+            plan = self._obtain(name, make)
             near_db = self._nearness_db(plan)
-        except (RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, torch paints on
             self.why = f"engine torch: no {self._about} ({said(error)})"
             return
         if near_db < LEAST_DB:
@@ -333,6 +357,19 @@ class TensorRtEngine:
             return
         self.why = f"engine {self._about}: {near_db:.0f} dB to torch"
         self._plan = plan
+
+    def _obtain(self, name: str, make: Callable[[Path], None]) -> Plan:
+        """From the cache, or built. What lies there and TensorRT refuses is built anew, once."""
+        there = cache.holds(name)
+        path = cache.obtain(name, make)
+        try:
+            with shortage():  # for which nothing is to be built
+                return Plan(path, self._torch.device)
+        except RuntimeError:
+            if not there:
+                raise
+        cache.forget(name)
+        return Plan(cache.obtain(name, make), self._torch.device)
 
     def _nearness_db(self, plan: Plan) -> float:
         """The least peak signal to noise ratio to torch, over all profiles at their best size."""
@@ -343,7 +380,8 @@ class TensorRtEngine:
                 (0, side - had) for side, had in zip(profile.best, frame.shape[1:3], strict=True)
             ]
             picture = np.pad(frame, [(0, 0), *extra, (0, 0)], "wrap")
-            wanted = self._torch(picture, code, 1.0, False)
+            # Not in portions: what has failed before is the business of who paints meanwhile.
+            wanted = self._torch.at_once(picture, code, 1.0, False)
             nearest = min(nearest, psnr_db(paint(plan, picture, code, 1.0, False), wanted))
         return nearest
 
@@ -357,14 +395,23 @@ class TensorRtEngine:
 
     def __call__(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
         """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness."""
-        plan = self._plan
-        h, w = pad(frames[0]).shape[:2]
-        if plan is not None and pick(plan.profiles, (h, w)) is not None:
-            with suppress(MemoryError), shortage():
-                how = code, strength, keep_color
-                return np.concatenate([paint(plan, f[None], *how) for f in frames])
-        painted = self._torch(frames, code, strength, keep_color)
-        self.why = self._torch.why or self.why
+        how, lacks = (code, strength, keep_color), ""
+        if (plan := self._plan) is not None:
+            try:
+                with shortage():
+                    return np.concatenate([paint(plan, f[None], *how) for f in frames])
+            except MemoryError:
+                lacks = "memory is short"
+            except ValueError as error:
+                lacks = said(error)
+            except RuntimeError as error:  # it would fail again
+                self._plan, lacks = None, said(error)
+        painted = self._torch(frames, *how)
+        if lacks:
+            h, w = frames.shape[1:3]
+            self.why = f"engine torch paints {w}x{h}, not {self._about} ({lacks})"
+        if self._torch.why:
+            self.why = f"{self._torch.why} by torch"
         return painted
 
 

@@ -1,6 +1,6 @@
 """The kinds of files that a graph can become, and how each is run to check it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +24,21 @@ PRECISIONS = {
 }
 """What each can be written in: ONNX Runtime has no convolutions of bfloat16 on CPUs."""
 
-LOWERED = ("bf16", "int8")
-"""That OpenVINO has from the graph itself: its own fp16 is of weights alone."""
+
+def lowers(options: ExportOptions) -> bool:
+    """Whether the precision stands in the graph itself, where layers can be left out of it:
+    OpenVINO's own fp16 is of weights alone, all of them."""
+    own = options.format == "openvino" and options.precision == "fp16"
+    return options.precision != "fp32" and not own
 
 
-def to_onnx(graph: Path, options: ExportOptions, bearing: Bearing, size: Size) -> Path:
+def to_onnx(
+    graph: Path, options: ExportOptions, bearing: Bearing, pinned: Collection[str], size: Size
+) -> Path:
     """Lower its precision where that is asked for; the style side stays as it is."""
     model = onnx.load(graph)
-    if options.precision != "fp32" and graph.stem != "style":
-        lower(model, options.precision, bearing, rest="fp32")
+    if lowers(options) and graph.stem != "style":
+        lower(model, options.precision, bearing, "fp32", pinned)
     if size:
         form = FORMS[options.pixels]
         shapes = form.shapes(*size)
@@ -46,14 +52,16 @@ def to_onnx(graph: Path, options: ExportOptions, bearing: Bearing, size: Size) -
     return graph
 
 
-def to_openvino(graph: Path, options: ExportOptions, bearing: Bearing, size: Size) -> Path:
+def to_openvino(
+    graph: Path, options: ExportOptions, bearing: Bearing, pinned: Collection[str], size: Size
+) -> Path:
     """NAME.onnx -> NAME.xml beside NAME.bin; the ONNX file goes."""
     import openvino
 
     path, half = graph.with_suffix(".xml"), options.precision == "fp16"
-    if options.precision in LOWERED and graph.stem != "style":
+    if lowers(options) and graph.stem != "style":
         lowered = onnx.load(graph)
-        lower(lowered, options.precision, bearing, rest="fp32")
+        lower(lowered, options.precision, bearing, "fp32", pinned)
         onnx.save(lowered, graph)
     model = openvino.convert_model(graph)
     if size:

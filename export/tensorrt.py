@@ -5,6 +5,7 @@ of the sizes asked for. Engines are built to be carried to later versions of Ten
 GPUs from Ampere on.
 """
 
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,14 +63,20 @@ def details(options: ExportOptions) -> dict[str, Any]:
     }
 
 
-def to_tensorrt(graph: Path, options: ExportOptions, bearing: dict[str, float], size: None) -> Path:
+def to_tensorrt(
+    graph: Path,
+    options: ExportOptions,
+    bearing: dict[str, float],
+    pinned: Collection[str],
+    size: None,
+) -> Path:
     """NAME.onnx -> NAME.engine; the ONNX file goes. `size`: an engine holds all of them."""
     model, device, path = onnx.load(graph), torch.device("cuda"), graph.with_suffix(".engine")
     cast_bytes_first(model)
     if graph.stem == "style":
         build(model, STYLES, device, path, portable=True)
     else:
-        lower(model, options.precision, bearing)
+        lower(model, options.precision, bearing, "fp16", pinned)
         build(model, profiles(options), device, path, portable=True)
     graph.unlink()
     return path

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
@@ -17,10 +18,11 @@ from engines import said
 from engines.bearing import rehearsed, smooth
 from engines.choice import installed
 from engines.graph import adds
+from engines.onnx import RAISED
 from engines.precision import lower
 from engines.runtime import LEAST, MULTIPLE, graph, padded
 from export.calibration import bearing, frames_of
-from export.formats import FORMATS, LOWERED, PRECISIONS
+from export.formats import FORMATS, PRECISIONS, lowers
 from export.judgement import JUDGE, Figure, judge, sight
 from export.layers import Layer, first_apart, layers
 from export.options import ExportOptions, Size
@@ -72,7 +74,7 @@ def export(name: str, options: ExportOptions) -> tuple[Path, list[Parity]]:
                 if old.exists():
                     old.rename(target)
                 raise
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, MemoryError, *RAISED) as error:
         raise EngineError(f"model {name}: {said(error)}") from error
     except OSError as error:
         raise ConfigError(
@@ -105,16 +107,17 @@ def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions
         for path in (frame, style):
             shutil.copy(graph(name, path.stem), path)
         form.write(frame, source)
-        bears = {} if options.precision == "fp32" else bearing(frame, style, options)
+        opset = opset_of(source)
+        bears = bearing(frame, style, options) if lowers(options) else {}
         probes: dict[Size, Path] = {}
         if options.precision == "fp32":
             probing = probe(source, form.outputs, Path(made) / "probe.onnx")
-            probes = converted(probing, Path(tempfile.mkdtemp(dir=made)), options, bears)
-        pinned: list[str] = []
+            probes = converted(probing, Path(tempfile.mkdtemp(dir=made)), options, {}, ())
+        pinned: dict[str, str] = {}  # nodes, and their names in the model
         figures: list[Figure] = []
         while True:
-            encoder = convert(Path(shutil.copy(style, folder)), options, {}, None)
-            painters = converted(source, folder, options, bears)
+            encoder = convert(Path(shutil.copy(style, folder)), options, {}, (), None)
+            painters = converted(source, folder, options, bears, pinned)
             parity = compare(model, form, opened, encoder, painters, probes)
             failed: list[Parity | Figure] = [p for p in parity if not p.passes(options.precision)]
             if options.clip and not failed:
@@ -124,20 +127,22 @@ def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions
                 failed = [figure for figure in figures if not figure.passes()]
             if not failed:
                 break
-            held = seen(model, frame, options, bears)
+            held = seen(model, frame, options, bears, pinned)
             layer = first_apart(held, options.precision)
-            low = [each for each in held if each.node in bears]
+            low = [each for each in held if each.node in bears.keys() - pinned.keys()]
             if not low or len(pinned) == MOST_PINNED:
-                first = [*pinned, *([layer.module] if layer else [])]
+                first = [*pinned.values(), *([layer.module] if layer else [])]
                 where = f"first in {first[0]}" if first else f"{options.format} alone does"
+                if options.precision != "fp32" and not lowers(options):
+                    where += f", whose {options.precision} leaves out no layer"
                 raise EngineError(
                     f"the exported {name} paints another picture than torch ({where}): {failed[0]}"
                 )
             if layer not in low:  # each is near enough, or what they come to shows in RGB
                 layer = max(low, key=lambda each: each.error)
-            del bears[layer.node]
-            pinned.append(layer.module)
-    about = manifest(folder, name, model, options, parity) | {"pinned_to_fp32": pinned}
+            pinned[layer.node] = layer.module
+    about = manifest(folder, name, model, options, parity)
+    about |= {"opset": opset, "pinned_to_fp32": list(pinned.values())}
     if figures:
         judged = {figure.name: [figure.torch, figure.exported] for figure in figures}
         about["figures_torch_and_exported"] = {"by": options.vgg or JUDGE, **judged}
@@ -146,28 +151,36 @@ def fill(folder: Path, name: str, model: torch.nn.Module, options: ExportOptions
 
 
 def converted(
-    source: Path, folder: Path, options: ExportOptions, bears: dict[str, float]
+    source: Path,
+    folder: Path,
+    options: ExportOptions,
+    bears: dict[str, float],
+    pinned: Collection[str],
 ) -> dict[Size, Path]:
     """The frame side in the format asked for, for each of the sizes that are checked."""
     convert, _ = FORMATS[options.format]
     if not options.fixed:
         copy = Path(shutil.copy(source, folder / "frame.onnx"))
-        painter = convert(copy, options, bears, None)
+        painter = convert(copy, options, bears, pinned, None)
         return {size: painter for size in options.checked}
     painters: dict[Size, Path] = {}
     for size in options.fixed:
         copy = Path(shutil.copy(source, folder / f"frame-{size[0]}x{size[1]}.onnx"))
-        painters[size] = convert(copy, options, bears, padded(*size))
+        painters[size] = convert(copy, options, bears, pinned, padded(*size))
     return painters
 
 
 def seen(
-    model: torch.nn.Module, frame: Path, options: ExportOptions, bears: dict[str, float]
+    model: torch.nn.Module,
+    frame: Path,
+    options: ExportOptions,
+    bears: dict[str, float],
+    pinned: Collection[str],
 ) -> list[Layer]:
     """The layers of the graph, in the precision asked for, held against torch's."""
     lowered = onnx.load(frame)
-    if options.format != "openvino" or options.precision in LOWERED:
-        lower(lowered, options.precision, bears, rest="fp32")
+    if lowers(options):
+        lower(lowered, options.precision, bears, "fp32", pinned)
     path = frame.with_name("lowered.onnx")
     # Without convolutions of bfloat16, which ONNX Runtime has not.
     onnx.save(rehearsed(lowered) if options.precision == "bf16" else lowered, path)
@@ -206,7 +219,6 @@ def manifest(
             "serves_every_style": True,
         },
         "sides": sides(options),
-        "opset": next(map(opset_of, sorted(folder.glob("*.onnx"))), None),
         "versions": {package: version(package) for package in packages},
         "parity_with_torch": [asdict(p) for p in parity],
         "sha256": {p.name: sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())},

@@ -20,6 +20,9 @@ def test_it_names_what_is_here_and_what_works() -> None:
     assert done.returncode == 0, done.stderr
     said = {line[:16].strip(): line[16:] for line in done.stdout.splitlines()}
     assert said["engine torch"].startswith("torch ")
+    assert re.fullmatch(r"onnxruntime(-gpu)? \S+ for .*\bCPU\b.*", said["engine onnx"])
+    if "cuda:0" not in done.stdout:
+        assert said["engine cuda"] == said["engine tensorrt"] == "not here: torch finds no CUDA GPU"
     assert {"h264", "vp9", "ffv1", "gif"} <= set(said["encoders"].split())
     pattern = r"software; in hardware here: [a-z0-9 ]+ \(FFmpeg knows [a-z0-9 ]+\)"
     assert re.fullmatch(pattern, said["decoders"])

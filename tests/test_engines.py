@@ -17,6 +17,7 @@ from fresh import weights
 
 import models
 from engines import Engine, cache, choice, load_engine
+from engines.sparing import shortage
 
 GRAPHS = ("onnx", "openvino")
 
@@ -192,6 +193,50 @@ def test_auto_does_without_runtimes_that_fail(
     engine = load_engine("compact", "cpu", 1, "auto")
     assert engine.why.startswith("engine torch:")
     assert "onnx: illegal instruction, openvino: illegal instruction" in engine.why
+
+
+def test_a_choice_is_of_all_gpus_whichever_a_stylizer_may_see(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray shows each stylizer of a film another; hidden ones are of no use to any."""
+    monkeypatch.setattr(choice, "graphics", lambda: ["Model: two of them"])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    every, without = (choice.record("compact", device, 1) for device in ("cuda", "cpu"))
+    for shown in ("0", "1", "0,1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+        assert choice.record("compact", "cuda", 1) == every
+    hidden = set()
+    for none in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
+        hidden.add(choice.record("compact", "cuda", 1))
+        assert choice.record("compact", "cpu", 1) == without
+    assert len(hidden - {every}) == 1
+
+
+def test_a_choice_is_for_the_code_of_all_engines(tmp_path: Path) -> None:
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    shutil.copytree(ROOT / "engines", tmp_path / "engines")
+    code = "from engines import cache, choice; print(choice.record('compact', 'cpu', 1)); "
+    code += "print(cache.code_version())"
+
+    def told() -> list[str]:
+        words = [sys.executable, "-c", code]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    before = told()
+    with (tmp_path / "engines/onnx.py").open("a") as file:
+        file.write("# faster now")
+    after = told()
+    assert after[0] != before[0]
+    assert after[1] == before[1]  # no graph is made anew for it
+
+
+def test_a_fault_in_the_gpu_is_no_lack_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="illegal"), shortage():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nSee the logs.")
+    with pytest.raises(MemoryError, match="out of memory"), shortage():
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
 
 def test_auto_does_without_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

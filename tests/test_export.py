@@ -124,6 +124,48 @@ def test_the_stream_runs_an_export_that_is_whole(folder: Path, tmp_path: Path, p
         assert "Traceback" not in done.stderr
 
 
+def test_a_graph_that_its_runtime_refuses_is_one_error(folder: Path, tmp_path: Path) -> None:
+    bad = shutil.copytree(folder, tmp_path / "bad")
+    graph = next(path for path in bad.glob("style.*") if path.suffix in (".onnx", ".xml"))
+    graph.write_bytes(b"no graph")
+    about = json.loads((bad / "manifest.json").read_text())
+    about["sha256"][graph.name] = sha256(b"no graph").hexdigest()
+    (bad / "manifest.json").write_text(json.dumps(about))
+    engine = load_engine("compact", "cpu", kind=str(bad))
+    with pytest.raises(RuntimeError):
+        engine.encode_style(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_an_export_whose_graph_is_refused_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    traced = write.graph
+
+    def unknown(name: str, side: str) -> Path:
+        made = onnx.load(traced(name, side))
+        made.graph.node[-1].op_type = "NoSuchOperator"
+        onnx.save(made, path := tmp_path / f"{side}.onnx")
+        return path
+
+    monkeypatch.setattr(write, "graph", unknown)
+    words = ("--precision", "fp16", "--sizes", "64x48")
+    assert main(["compact", *words, "-o", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: model compact: ")
+    assert "NoSuchOperator" in line
+
+
+def test_no_layer_of_openvinos_own_fp16_is_pinned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Held against a narrower gate, which no rounding passes."""
+    monkeypatch.setitem(parity.LEAST_DB, "fp16", 200.0)
+    words = ("--format", "openvino", "--precision", "fp16", "--sizes", "64x48")
+    assert main(["compact", *words, "-o", str(tmp_path / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "(openvino alone does, whose fp16 leaves out no layer)" in line
+
+
 def test_planes_of_nv12_go_in_and_come_out_at_the_sizes_named(tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["compact", "--pixels", "nv12", "-o", str(out), "--sizes", "64x48,128x90"]) == 0
@@ -188,6 +230,7 @@ def test_the_manifest_says_what_is_there(folder: Path) -> None:
     assert {p["size"] for p in about["parity_with_torch"]} == {"64x48", "128x96"}
     assert all(0 < p["apart"] <= 1e-3 for p in about["parity_with_torch"])
     assert set(about["frame"]["code"]) == set(about["style"]["outputs"])
+    assert about["opset"] >= 18
 
 
 @pytest.mark.parametrize("fault", ["spread.weight", "paint.bias"])

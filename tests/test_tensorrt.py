@@ -2,8 +2,9 @@
 and a GPU are there, the engine itself."""
 
 import json
-import time
+import re
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import cv2
@@ -173,6 +174,19 @@ def test_float32_is_left_as_it_is() -> None:
     assert np.array_equal(run(lowered("compact", "frame", "fp32"), inputs)["painted"], same)
 
 
+def test_of_8_bits_the_others_are_in_float16_and_those_pinned_in_float32() -> None:
+    network = onnx.load(graph("compact", "frame"))
+    first, second, third, *_ = convolutions(network.graph)
+    lower(network, "int8", {first: 1.0, second: 1.0}, pinned=[second])
+    onnx.checker.check_model(network, full_check=True)
+    known = onnx.shape_inference.infer_shapes(network, strict_mode=True).graph
+    types = {v.name: v.type.tensor_type.elem_type for v in known.value_info}
+    found = {n.name: types[n.output[0]] for n in known.node if n.op_type == "Conv"}
+    assert found[second] == TensorProto.FLOAT
+    assert found[first] == found[third] == TensorProto.FLOAT16
+    assert sum(n.op_type == "QuantizeLinear" for n in known.node) == 2
+
+
 def test_calibration_frames_are_spread_over_the_clip(tmp_path: Path) -> None:
     for i in range(24):
         cv2.imwrite(str(tmp_path / f"{i:03}.png"), np.full((40, 72, 3), 10 * i, np.uint8))
@@ -310,9 +324,7 @@ def test_an_export_that_cannot_be_gets_one_line(
 def engine() -> Engine:
     """The engine once it has taken over from torch, or said that it will not."""
     made = load_engine("compact", "cuda", kind="tensorrt")
-    until = time.monotonic() + 1500
-    while "is being built" in made.why and time.monotonic() < until:
-        time.sleep(1)
+    made.settle()
     return made
 
 
@@ -330,6 +342,7 @@ def test_it_paints_what_torch_paints(engine: Engine) -> None:
             ours, theirs = (e(frames, mixed, strength, keep_color) for e in (engine, reference))
             assert ours.shape == theirs.shape
             assert difference("", strength, ours, theirs).psnr_db >= LEAST_DB
+    assert re.match(r"engine torch paints 64x2000, not tensorrt .*\(no profile", engine.why)
 
 
 @gpu
@@ -342,6 +355,13 @@ def test_a_damaged_engine_is_built_again(engine: Engine) -> None:
     assert "is being built" in again.why
     style, frame = scene()
     assert again(frame, again.encode_style(style), 1.0, False).std() > 1
+    again.settle()
+    # Whole, but nothing that TensorRT takes.
+    path.write_bytes(b"foreign")
+    path.with_name(f"{path.name}.sha256").write_text(sha256(b"foreign").hexdigest())
+    other = load_engine("compact", "cuda", kind="tensorrt")
+    other.settle()
+    assert other.why.startswith("engine tensorrt"), other.why
 
 
 @gpu
