@@ -158,6 +158,15 @@ def report_of(film: Film, report: str | None) -> str | None:
     return str(path.with_name(f"{path.stem}_{Path(film.output).stem}{path.suffix}"))
 
 
+def check_report(path: Path, plan: Plan) -> None:
+    """ConfigError: it is no file, or would be written over what is read or painted."""
+    if path.is_dir():
+        raise ConfigError(f"--report {path} is a folder: name a file, such as {path}/report.json")
+    named = [plan.source, *plan.sinks, *plan.look.paths, *plan.look.masks]
+    if path.resolve() in (Path(name).resolve() for name in named):
+        raise ConfigError(f"--report {path} is an input or an output: name another file")
+
+
 def paint(source: str, options: StreamOptions) -> int:
     """One input, start to end -> exit code."""
     if options.report:
@@ -165,6 +174,8 @@ def paint(source: str, options: StreamOptions) -> int:
     if options.wait_for_source or options.slate:
         say(f"waiting for {shown(source)}")
     with watched(options) as views, planned(source, options) as plan:
+        if options.report:
+            check_report(Path(options.report), plan)
         outputs = ", ".join(map(shown, plan.sinks))
         size = f"{plan.info.width}x{plan.info.height}"
         say(f"painting {shown(source)} to {outputs}: {size}")

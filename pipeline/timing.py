@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from math import ceil
 from typing import TypeVar
 
 MICROSECOND = Fraction(1, 1_000_000)
 _CODEC_DELAY_S = Fraction(1, 5)
 JUMP_S = 1.0
-"""A live picture further from its time than this belongs to another count."""
+"""A picture further from its time than this belongs to another count."""
 T = TypeVar("T")
 
 
@@ -23,15 +24,23 @@ def ticks(seconds: Fraction | float, time_base: Fraction) -> int:
 
 
 class Clock:
-    """Hands out strictly increasing time stamps, the stream's own wherever they are usable."""
+    """Hands out strictly increasing time stamps, the stream's own wherever they are usable. Where
+    they begin again, as in recordings that were joined, what follows is put behind."""
 
-    def __init__(self, step: int) -> None:
-        self._step = max(step, 1)
+    def __init__(self, step: int, again: int) -> None:
+        """In ticks: `step` from frame to frame; who goes back by `again` begins again."""
+        self._step, self._again = max(step, 1), again
         self._last: int | None = None
+        self._offset = 0
         self.repaired = 0
 
     def next(self, pts: int | None) -> int:
         """`pts`, or the last time plus one frame where it is missing or does not increase."""
+        if pts is not None and self._last is not None:
+            if pts + self._offset <= self._last - self._again:
+                self._offset = self._last + self._step - pts
+                self.repaired += 1
+            pts += self._offset
         if self._last is None:
             good = pts if pts is not None else 0
         elif pts is None:
@@ -77,10 +86,13 @@ class LiveClock:
 
 
 def resampled(
-    pictures: Iterable[tuple[Fraction, T]], fps: Fraction, last_s: Fraction
+    pictures: Iterable[tuple[Fraction, T]],
+    fps: Fraction,
+    last_s: Fraction,
+    end_s: Fraction | None = None,
 ) -> Iterator[tuple[int, T]]:
     """(tick of 1/fps, picture): at each tick the picture nearest in time; the last one lasts
-    `last_s` seconds."""
+    `last_s` seconds, but none until `end_s`."""
     tick: int | None = None
     shown: tuple[Fraction, T] | None = None
     for time, picture in pictures:
@@ -95,5 +107,7 @@ def resampled(
     if shown is None or tick is None:
         return
     end = max(round((shown[0] + last_s) * fps), tick + 1 if tick / fps <= shown[0] else tick)
+    if end_s is not None:
+        end = min(end, ceil(end_s * fps))
     for number in range(tick, end):
         yield number, shown[1]

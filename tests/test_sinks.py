@@ -79,6 +79,20 @@ def test_every_codec_goes_into_matroska(tmp_path: Path, codec: str) -> None:
     assert len(times(out)) == 25
 
 
+@pytest.mark.parametrize("frames", [1, 14, 15, 16, 31, 40, 64])
+@pytest.mark.parametrize(("codec", "suffix"), [("h264", "mp4"), ("hevc", "mp4"), ("h264", "mov")])
+def test_no_length_hides_the_last_frame(
+    tmp_path: Path, codec: str, suffix: str, frames: int
+) -> None:
+    """MP4 hides what lies beyond the length of its last fragment."""
+    out = tmp_path / f"out.{suffix}"
+    copy(f"test:size=96x64,rate=25,frames={frames}", out, codec=codec)
+    assert len(times(out)) == frames
+    with av.open(str(out)) as film:
+        stream = film.streams.video[0]
+        assert stream.duration * stream.time_base == pytest.approx(frames / 25, abs=0.001)
+
+
 @pytest.mark.parametrize("ticks", [90_000, 15_360, 1000])
 def test_films_of_any_clock_become_avi_and_mpeg4(tmp_path: Path, ticks: int) -> None:
     """MPEG-4 knows no clock as fine as that of a transport stream; AVI counts frames."""

@@ -176,7 +176,10 @@ class DecodeOrder:
             yield packet
 
     def end(self, last: Packet[Any]) -> None:
-        """Lets the last packet last until the last frame has been shown: MP4 counts its length in
-        decoding times, and hides frames beyond it."""
+        """Lets the last packet last until the last frame has been shown. MP4 hides frames beyond
+        its length, which it counts in decoding times, and written in fragments in the showing times
+        of the last one, in which there may be no later frame."""
         assert last.dts is not None
-        last.duration = max(1, self._latest - last.dts - (self._depth - 1) * self._step)
+        assert last.pts is not None
+        decoded = self._latest - last.dts - (self._depth - 1) * self._step
+        last.duration = max(1, decoded, self._latest + self._step - last.pts)

@@ -30,7 +30,7 @@ def turn_of(frame: VideoFrame, still: Path | None = None) -> tuple[int, bool]:
     a, b, _, c, d = struct.unpack("<5i", memoryview(cast(Buffer, side))[:20])
     mirrored = a * d - b * c < 0
     if mirrored:
-        a, c = -a, -c
+        a, b = -a, -b
     angle = np.degrees(np.arctan2(b, a))
     return round(-angle / 90) % 4, mirrored
 

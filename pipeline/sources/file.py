@@ -27,7 +27,7 @@ from pipeline.opening import check_size, mapped, open_media, video_of
 from pipeline.sources import Source, SourceOptions, scaled
 from pipeline.sources._trial import sampled
 from pipeline.sources._upright import turn_of, upright
-from pipeline.timing import MICROSECOND, Clock, resampled, ticks, zero_of
+from pipeline.timing import JUMP_S, MICROSECOND, Clock, resampled, ticks, zero_of
 
 THREADS = 2
 SAMPLED = 8
@@ -215,14 +215,15 @@ class FileSource:
     def _from(self, start: int, after: int | None) -> Iterator[Frame]:
         self.damage = None
         faults = _Faults()
-        index, pts = -1, 0
+        index, pts, lasts_s = -1, 0, 0.0
         sought = self._sought(start, after, faults) if start and after is not None else None
         if sought is not None:
             index, pts = start - 1, after or 0
         for index, (pts, picture) in sought or enumerate(self._timed(faults)):
+            lasts_s = float((picture.duration or 0) * self._base)
             if index >= start:
                 yield Frame(index, pts, self.info.time_base, self._pixels(picture))
-        self._conclude(faults, index + 1, float(pts * self.info.time_base))
+        self._conclude(faults, index + 1, float(pts * self.info.time_base), lasts_s)
 
     def _sought(
         self, start: int, after: int, faults: _Faults
@@ -243,8 +244,12 @@ class FileSource:
         if self._options.fps is None:
             yield from self._cut(faults, from_s)
             return
+        end = self._options.end_s
         yield from resampled(
-            self._close(faults, from_s), self._options.fps, 1 / (self._rate or _DEFAULT_RATE)
+            self._close(faults, from_s),
+            self._options.fps,
+            1 / (self._rate or _DEFAULT_RATE),
+            None if end is None else Fraction(end) - Fraction(self._options.start_s or 0),
         )
 
     def _close(self, faults: _Faults, from_s: float) -> Iterator[tuple[Fraction, VideoFrame]]:
@@ -291,7 +296,7 @@ class FileSource:
             stream = video_of(container, self._text)
             start = self._start_ticks(stream)
             rate = self._rate or _DEFAULT_RATE
-            clock = Clock(ticks(1 / rate, self._base))
+            clock = Clock(ticks(1 / rate, self._base), ticks(JUMP_S, self._base))
             begin = start + ticks((self._options.start_s or 0) + max(from_s, 0), self._base)
             if begin > start and self._leads_to(begin):
                 container.seek(begin, stream=stream)
@@ -321,8 +326,9 @@ class FileSource:
         own = stream.start_time
         return own if own is not None and abs(own - start) * self._base <= MICROSECOND else start
 
-    def _conclude(self, faults: _Faults, count: int, last_s: float) -> None:
-        """Says what was missing or repaired, once all frames are out."""
+    def _conclude(self, faults: _Faults, count: int, last_s: float, lasts_s: float) -> None:
+        """Says what was missing or repaired, once all frames are out, of which the last one comes
+        at `last_s` and is shown for `lasts_s`."""
         if self._repaired:
             self.notices.append(f"{self._repaired} time stamps were missing or went back; repaired")
         if count == 0:
@@ -332,7 +338,8 @@ class FileSource:
             where = "" if faults.first_s is None else f" from {faults.first_s:.2f} s on"
             parts.append(f"{faults.packets} damaged packets{where}")
         end_s = last_s + (self._options.start_s or 0)
-        if faults.broke_off or (self._options.end_s is None and self._is_short(end_s)):
+        ends = self._options.end_s is None and self._is_short(end_s + lasts_s)
+        if faults.broke_off or ends:
             parts.append(f"the video breaks off at {end_s:.2f} s")
         if parts:
             name = shown(self._text)
