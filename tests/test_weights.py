@@ -9,6 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import models
+from training import soup
 from training.ship import main
 
 SHIPPED = sorted((models.FOLDER / "weights").rglob("*.safetensors"))
@@ -93,3 +94,20 @@ def test_what_is_no_weights_file_is_not_shipped(
     assert main([str(path), str(tmp_path / "out.safetensors")]) == 2
     assert capsys.readouterr().err.startswith(f"error: {path}: ")
     assert main([str(tmp_path / "missing"), str(tmp_path / "out.safetensors")]) == 2
+
+
+def test_a_soup_lies_between_two_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = load_file(models.weights_file("compact"))
+    tuned, out = tmp_path / "tuned.safetensors", tmp_path / "soup.safetensors"
+    save_file({n: t + 1 for n, t in begun.items()}, tuned, metadata=models.metadata("compact"))
+    assert soup.main(["compact", str(tuned), "--share", "0.25", "-o", str(out)]) == 0
+    found = load_file(out)
+    assert all(
+        torch.allclose(found[n] - t, torch.tensor(0.25).half(), atol=0.02) for n, t in begun.items()
+    )
+    assert models.load(out).encode_style(torch.rand(1, 3, 32, 32))
+    assert soup.main(["compact", "adaattn", "-o", str(out)]) == 2
+    assert "not weights of one model" in capsys.readouterr().err
+    assert soup.main(["compact", str(tuned), "--share", "2", "-o", str(out)]) == 2
