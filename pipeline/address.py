@@ -1,6 +1,7 @@
 """Addresses of streams, and paths where an address may stand: scheme, password, and how they may be
 printed."""
 
+import os
 import re
 import socket
 from pathlib import Path
@@ -10,9 +11,17 @@ from pipeline.errors import HostUnknown, SourceInvalid
 
 
 def scheme_of(text: str) -> str:
-    """The lower-case scheme of a URL, or "" for a path; one letter is a Windows drive."""
+    """The lower-case scheme of a URL, or "" for a path; one letter is a Windows drive, and
+    `Film: part 1.mp4` a path if it exists."""
     match = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", text)
-    return match[1].lower() if match else ""
+    if not match or ("://" not in text and os.path.exists(text)):
+        return ""
+    return match[1].lower()
+
+
+def as_path(path: Path) -> str:
+    """A path in the spelling that nobody takes for an address: `./Film: part 1.mp4`."""
+    return f"./{path}" if ":" in path.parts[0] and not path.anchor else str(path)
 
 
 def plain(text: str) -> str:

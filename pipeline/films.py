@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.address import as_path
 from pipeline.errors import ConfigError
-from pipeline.plan import default_output
+from pipeline.plan import check_name, default_output
 from pipeline.request import StreamOptions
 from pipeline.sinks import journals
 from pipeline.sinks._parts import is_part
@@ -33,6 +34,7 @@ class Film:
 
 def films_of(source: str, options: StreamOptions) -> list[Film]:
     """The films of a folder without pictures, by name; none when `source` is something else."""
+    check_name(source)
     folder = Path(source)
     if not folder.is_dir():
         return []
@@ -54,7 +56,7 @@ def films_of(source: str, options: StreamOptions) -> list[Film]:
         raise ConfigError("a folder of films goes into one folder: -o painted/")
     else:
         for film in found:
-            film.output = str(outputs[0] / Path(film.output).name)
+            film.output = as_path(outputs[0] / Path(film.output).name)
     places: dict[str, str] = {}
     for name, place in ((film.path.name, film.output) for film in found):
         if (other := places.setdefault(place, name)) != name:

@@ -12,7 +12,7 @@ import models
 from engines.choice import is_known
 from pipeline import patient
 from pipeline.access import with_access
-from pipeline.address import shown
+from pipeline.address import as_path, scheme_of, shown
 from pipeline.confined import WALL_S, confined
 from pipeline.control import Change
 from pipeline.errors import ConfigError
@@ -90,7 +90,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         sink_options = replace(sink_options, codec=codec, hdr=info.tags.kept)
         if not info.live and options.max_latency is not None:
             raise ConfigError("--max-latency is for live inputs: of a film every frame is painted")
-        if options.slate and (not info.live or source.startswith("test:")):
+        if options.slate and (not info.live or scheme_of(source) == "test"):
             raise ConfigError("--slate is for inputs that may be away: this one is there")
         if info.live:
             check_live(options)
@@ -105,7 +105,7 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
         look = replace(look, alone=info.frames == 1)
         if look.alone and unmeasured(look):
             look = replace(look, engine="torch")  # has painted it before others are measured
-        sink_options = replace(sink_options, single=look.alone)
+        sink_options = replace(sink_options, single=look.alone, like=info)
         for output in outputs:
             prepare(output, sink_options, source)
         notices = [*(s.notice for s in styles if s.notice), *tried, *said]
@@ -242,6 +242,8 @@ def check_film(options: StreamOptions, info: StreamInfo) -> None:
 
 def check_name(text: str) -> None:
     """Refuses what cannot be the name of a file, before it is taken for one."""
+    if not text:  # which would mean the folder in which the program was started
+        raise ConfigError("a name is empty: say what is meant, or . for this folder")
     parts = [] if "://" in text else Path(text).parts
     if "\0" in text or len(text) > MOST_NAME or any(len(os.fsencode(p)) > MOST_PART for p in parts):
         raise ConfigError(f"{text[:40]!r}... is no name of a file: too long, or with a zero byte")
@@ -258,7 +260,7 @@ def check_live(options: StreamOptions) -> None:
 def looked_at(source: str, options: SourceOptions, form: str) -> Iterator[StreamInfo]:
     """What a source is, found in a child process, which says in the form `form` why it has to wait
     for it."""
-    if source.startswith("test:"):  # holds no bytes of strangers, and lends its sound to the run
+    if scheme_of(source) == "test":  # holds no bytes of strangers, and lends its sound to the run
         with open_source(source, options) as opened:
             yield opened.info
     else:
@@ -276,14 +278,17 @@ def describe(source: str, options: SourceOptions, form: str) -> StreamInfo:
 def default_output(source: str, options: StreamOptions) -> str:
     """`clip.mov` in the style `wave.jpg` -> `clip_wave.mp4` beside it."""
     look = split(options.style[0])[0].stem if options.style else options.model
-    if source.startswith("test:"):
-        return f"test_{look}.mp4"
-    if source.startswith("webcam:"):
-        return f"webcam_{look}.mp4"
+    if (scheme := scheme_of(source)) in ("test", "webcam"):
+        return f"{scheme}_{look}.mp4"
     if "://" in source:
         host = re.sub(r"\W+", "_", shown(source).partition("://")[2]).strip("_")
         return f"{host}_{look}.mp4"
     path = Path(source)
-    stem = path.stem if not re.search(r"[%*?]", path.name) else path.parent.resolve().name
-    one = path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
-    return str(path.with_name(f"{stem}_{look}.{'png' if one else 'mp4'}"))
+    if path.is_dir() and path.name in ("", ".."):  # which has no name of its own
+        path = path.resolve()
+    is_pattern = re.search(r"[%*?]", path.name) and not path.exists()
+    stem = path.parent.resolve().name if is_pattern else path.stem
+    if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file():
+        # In the name of a picture that is written, % stands for its number.
+        return as_path(path.parent / f"{stem}_{look}.png".replace("%", "_"))
+    return as_path(path.parent / f"{stem}_{look}.mp4")

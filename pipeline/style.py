@@ -10,6 +10,8 @@ from pipeline.errors import ConfigError
 from pipeline.frame import Pixels
 from pipeline.timeline import Span, span
 
+_WEIGHT = r":(-?\d*\.?\d+)$"
+
 
 @dataclass(frozen=True, slots=True)
 class Style:
@@ -54,17 +56,17 @@ def _read_code(path: Path, model: str) -> codes.Arrays:
 def split(text: str) -> tuple[Path, float, Span]:
     """`a.jpg:0.7@10s..12s` -> path, weight (1 when not given) and span (all the time).
 
-    A file of that very name wins.
+    A file of that very name wins, also when a weight alone follows it.
     """
     rest, weight, when = text, 1.0, Span()
     timed = re.fullmatch(r"(.+)@([^@/]+)", rest)
-    if timed and not Path(rest).exists():
+    if timed and not Path(rest).exists() and not Path(re.sub(_WEIGHT, "", rest)).exists():
         rest = timed[1]
         try:
             when = span(timed[2])
         except ValueError as error:
             raise ConfigError(f"style {text}: {error}") from error
-    weighted = re.fullmatch(r"(.+):(-?\d*\.?\d+)", rest)
+    weighted = re.fullmatch(rf"(.+){_WEIGHT}", rest)
     if weighted and not Path(rest).exists():
         rest, weight = weighted[1], float(weighted[2])
         if weight < 0:

@@ -1,5 +1,6 @@
 """Where frames go. A sink is one file here; its name is its scheme or its kind."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 from engines import cache
 from pipeline.address import shown
 from pipeline.control import Change, Figures
-from pipeline.errors import SinkError
+from pipeline.errors import SinkError, SourceInvalid
 from pipeline.frame import Frame, StreamInfo
 from pipeline.job import Job
 from pipeline.outlet import Outlet
@@ -58,6 +59,8 @@ class SinkOptions:
     """The frames are HDR that is kept."""
     single: bool = False
     """One frame is all there will be."""
+    like: StreamInfo | None = None
+    """What will be written, for the proof that it can be."""
 
 
 class Sink(Protocol):
@@ -151,7 +154,7 @@ def prepare(text: str, options: SinkOptions | None = None, input_text: str = "")
     """Called once before anything starts: refuses what cannot work, clears old part files."""
     kind = _module(text)
     left = kind.left_of(text) if hasattr(kind, "left_of") else []
-    if input_text and any(_is_same(name, input_text) for name in (text, *left)):
+    if input_text and _inodes([Path(text), *left]) & _inodes(_files_of(input_text)):
         raise SinkError(f"{text} would replace the input itself; give the output another name")
     kind.prepare(text, options or SinkOptions())
 
@@ -214,7 +217,7 @@ def _kind_of(text: str) -> str:
     scheme, colon, _ = text.partition(":")
     if "://" in text:
         return "live"
-    if colon and len(scheme) > 1 and scheme.isalnum():
+    if colon and len(scheme) > 1 and scheme.isalnum() and not os.path.exists(text):
         return scheme.lower()
     path = Path(text)
     if path.suffix.lower() == ".m3u8":
@@ -223,9 +226,21 @@ def _kind_of(text: str) -> str:
     return "images" if is_folder or path.suffix.lower() in PICTURE_SUFFIXES else "file"
 
 
-def _is_same(text: str | Path, input_text: str) -> bool:
-    first, second = Path(text), Path(input_text.removeprefix("file:"))
-    return first.exists() and second.exists() and first.samefile(second)
+def _files_of(input_text: str) -> list[Path]:
+    """An input, where it is a path, and the pictures that it stands for."""
+    from pipeline.sources.images import pictures_of
+
+    path = Path(input_text.removeprefix("file:"))
+    try:
+        return [path] if path.is_file() else [path, *pictures_of(str(path))]
+    except SourceInvalid:
+        return [path]
+
+
+def _inodes(paths: list[Path]) -> set[tuple[int, int]]:
+    """What tells those apart that exist, by whatever names."""
+    found = [path.stat() for path in paths if os.path.exists(path)]
+    return {(it.st_dev, it.st_ino) for it in found}
 
 
 def check_order(frame: Frame, next_index: int) -> bool:

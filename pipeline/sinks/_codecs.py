@@ -34,6 +34,8 @@ class Coding:
     settings: dict[str, str] = field(default_factory=dict)
     quality_key: str | None = "crf"
     quality: int = 18
+    most_quality: int = 51
+    """The lowest quality that it knows, 0 being the highest."""
     pix_fmt: str = "yuv420p"
     odd_pix_fmt: str | None = None
     """What odd sizes are written in, where `pix_fmt` needs even ones."""
@@ -55,6 +57,14 @@ class Coding:
             )
         odd_pix_fmt = f"{self.odd_pix_fmt}10le" if self.odd_pix_fmt else None
         return replace(self, pix_fmt=self.deep_pix_fmt, odd_pix_fmt=odd_pix_fmt)
+
+    def check(self, quality: int | None) -> None:
+        """SinkError: `quality` is none that it knows."""
+        if self.quality_key and quality is not None and not 0 <= quality <= self.most_quality:
+            raise SinkError(
+                f"--quality {quality}: {self.encoder} takes 0 to {self.most_quality}, lower is "
+                "better"
+            )
 
     def options(self, quality: int | None) -> dict[str, str]:
         """The encoder's options at `quality`, or at the usual one."""
@@ -100,8 +110,10 @@ CODINGS = {
         deep_pix_fmt="yuv420p10le",
         live={"tune": "zerolatency"},
     ),
-    "vp9": Coding("libvpx-vp9", {"deadline": "good", "cpu-used": "5", "row-mt": "1"}, "crf", 24),
-    "av1": Coding("libsvtav1", {"preset": "9"}, "crf", 26, deep_pix_fmt="yuv420p10le"),
+    "vp9": Coding(
+        "libvpx-vp9", {"deadline": "good", "cpu-used": "5", "row-mt": "1"}, "crf", 24, 63
+    ),
+    "av1": Coding("libsvtav1", {"preset": "9"}, "crf", 26, 63, deep_pix_fmt="yuv420p10le"),
     "ffv1": Coding(
         "ffv1",
         {"level": "3", "g": "1", "slicecrc": "1"},
@@ -112,10 +124,11 @@ CODINGS = {
     "prores": Coding(
         "prores_ks", {"profile": "3"}, None, pix_fmt="yuv422p10le", deep_pix_fmt="yuv422p10le"
     ),
-    "mpeg4": Coding("mpeg4", {}, "qscale", 3, most_ticks=65_535),
-    "mjpeg": Coding("mjpeg", {"strict": "unofficial"}, "qscale", 3),
+    "mpeg4": Coding("mpeg4", {}, "qscale", 3, 31, most_ticks=65_535),
+    "mjpeg": Coding("mjpeg", {"strict": "unofficial"}, "qscale", 3, 31),
     "gif": Coding("gif", {}, None, pix_fmt="rgb8"),
 }
+_ALIASES = {"avc": "h264", "x264": "h264", "h265": "hevc", "x265": "hevc"}
 _DEEPER = {"h264": "hevc", "vp9": "av1"}
 """What stands in for a codec where HDR is kept."""
 _KINDS = {
@@ -131,7 +144,7 @@ _KINDS = {
         {},
         "global_quality",
         21,
-        "nv12",
+        pix_fmt="nv12",
         live={"bf": "0", "async_depth": "1", "forced_idr": "1"},
     ),
     "amf": Coding(
@@ -139,7 +152,7 @@ _KINDS = {
         {"rc": "qvbr"},
         "qvbr_quality_level",
         21,
-        "nv12",
+        pix_fmt="nv12",
         live={"bf": "0", "usage": "ultralowlatency", "forced_idr": "1"},
     ),
     "videotoolbox": Coding("", {"b": "12M"}, None, pix_fmt="nv12", live={"realtime": "1"}),
@@ -186,19 +199,25 @@ def _quiet() -> None:
     os.environ.setdefault("SVT_LOG", "1")
 
 
+def _plain(codec: str) -> str:
+    """`H265-hw` -> hevc-hw"""
+    name, mark, kind = codec.lower().partition("-")
+    return _ALIASES.get(name, name) + mark + kind
+
+
 def settled(
     codec: str | None, info: StreamInfo, quality: int | None = None
 ) -> tuple[str | None, list[str]]:
     """What `codec` comes to for the frames that `info` describes, and what is to be said of it:
     `h264-hw` becomes the first encoder in hardware that has written such frames, or `h264`.
     SinkError: an encoder in hardware that is named has not."""
-    asked = (codec or "").lower()
+    asked = _plain(codec or "")
     name = asked.removesuffix(ON_HARDWARE)
     tried = [hardware for hardware in HARDWARE if hardware.startswith(f"{name}_")]
     if asked in HARDWARE and (refused := _refused(asked, info, quality)):
         raise _useless(asked, refused)
     if asked == name or not tried:
-        return codec, []
+        return asked or None, []
     why: list[str] = []
     for hardware in tried:
         if not (refused := _refused(hardware, info, quality)):
@@ -225,7 +244,7 @@ def coding_of(path: Path, codec: str | None, hdr: bool = False) -> Coding:
     """The encoder for `path`: the one asked for, or the usual one of its container."""
     container = container_of(path)
     usual = _DEEPER.get(container.codec, container.codec) if hdr else container.codec
-    name = (codec or usual).lower()
+    name = _plain(codec or usual)
     coding = (CODINGS | HARDWARE).get(name) or Coding(name, {}, None)
     coding = coding.deep() if hdr else coding
     _quiet()

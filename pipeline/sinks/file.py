@@ -5,26 +5,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 from av.packet import Packet
 
 from pipeline.control import Change, Figures
-from pipeline.errors import SinkError
+from pipeline.errors import SinkError, SourceError
 from pipeline.frame import Frame, StreamInfo
 from pipeline.opening import open_media, video_of
 from pipeline.outlet import Outlet
 from pipeline.sinks import Sink, SinkOptions, check_folder, check_order
-from pipeline.sinks._chunks import recipe_for
-from pipeline.sinks._codecs import coding_of, container_of
+from pipeline.sinks._chunks import Recipe, recipe_for
+from pipeline.sinks._codecs import SIDE_PX, Coding, Container, coding_of, container_of
 from pipeline.sinks._front import index_first
 from pipeline.sinks._heard import JoinedTrack
 from pipeline.sinks._journal import Journal, Piece, boot_id
-from pipeline.sinks._muxing import Muxer, PartWriter, failures
+from pipeline.sinks._muxing import FAILURES, Muxer, PartWriter, failures
 from pipeline.sinks._parts import (
     Output,
     forced,
@@ -36,13 +40,19 @@ from pipeline.sinks._parts import (
     remove_parts,
     video_packets,
 )
+from pipeline.sinks._proof import FRAMES, TAGS
 from pipeline.sound import Sound, has_text
+
+_LIKE = StreamInfo(SIDE_PX, SIDE_PX, Fraction(1, 25), Fraction(25), TAGS)
+"""What is written to prove that it can be, where nothing is known of what will be."""
 
 
 def prepare(text: str, options: SinkOptions) -> None:
     """Refuses what cannot work; takes up or clears what an earlier run has left."""
     path, journal = Path(text), journal_of(text)
-    coding_of(path, options.codec, options.hdr)
+    coding = coding_of(path, options.codec, options.hdr)
+    coding.check(options.quality)
+    _prove(path, coding, options)
     if options.resume and options.job and journal:
         journal.check(options.job)
         journal.take_up()
@@ -61,6 +71,57 @@ def prepare(text: str, options: SinkOptions) -> None:
     check_folder(path.parent)
     remove_parts(path)
     journal.remove()
+
+
+def _prove(path: Path, coding: Coding, options: SinkOptions) -> None:
+    """SinkError unless a few small frames can be written like those to come, and read again:
+    FFmpeg names codecs for containers that refuse them once they are begun."""
+    like, container = options.like or _LIKE, container_of(path)
+    width, height = (min(side, SIDE_PX + side % 2) for side in (like.width, like.height))
+    like = replace(like, width=width, height=height, media=None, sounds=False)
+    recipe = recipe_for(like, coding, options.quality, container)
+    with TemporaryDirectory() as folder:
+        proof = Path(folder, f"proof{path.suffix}")
+        try:
+            writer = _begun(proof, container, recipe, like, True, False, [])
+            for index in range(FRAMES):
+                pixels = np.full((height, width, 3), 60 * index, np.uint8)
+                pts = round(index / recipe.rate / like.time_base)
+                writer.write(Frame(index, pts, like.time_base, pixels))
+            writer.finish()
+            with open_media(str(proof)) as media:
+                found = sum(1 for _ in media.decode(video_of(media, str(proof))))
+            why = "" if found == FRAMES else "not all of its frames can be read"
+        except SourceError:
+            why = "what is written cannot be read"
+        except FAILURES as error:
+            why = getattr(error, "strerror", None) or str(error)
+    if why:
+        raise SinkError(
+            f"{path.suffix} files cannot hold {options.codec or coding.encoder} like this ({why}); "
+            "give another --codec, or none"
+        )
+
+
+def _begun(
+    path: Path,
+    container: Container,
+    recipe: Recipe,
+    info: StreamInfo,
+    first: bool,
+    sound: bool,
+    notices: list[str],
+    told: bool = True,
+) -> PartWriter:
+    """A writer of the part file `path`; where it cannot be begun nothing stays of it."""
+    out = Output(path, container)
+    try:
+        return PartWriter(out, recipe, info, first, sound, notices, told)
+    except FAILURES:
+        with suppress(*FAILURES):
+            out.close()
+        path.unlink(missing_ok=True)
+        raise
 
 
 def left_of(text: str) -> list[Path]:
@@ -174,12 +235,18 @@ class FileSink:
             self._journal.note(Piece(part, self.next_index, *times, size, boot_id()))
 
     def _start(self, path: Path) -> PartWriter:
-        if self._journal is not None and not self._journal and self._options.job:
-            self._journal.begin(self._options.job)
-        out = Output(path, self._container)
+        # Before the part, so that a kill leaves no part that nothing is known of.
+        begins = self._journal is not None and not self._journal and self._options.job
+        if self._journal is not None and begins:
+            self._journal.begin(begins)
         first, sound = self._first == 0, self._options.sound
-        told = not self._texts
-        return PartWriter(out, self._recipe, self._info, first, sound, self.notices, told)
+        beside = self._info, first, sound, self.notices, not self._texts
+        try:
+            return _begun(path, self._container, self._recipe, *beside)
+        except FAILURES:
+            if self._journal is not None and begins:
+                self._journal.remove()
+            raise
 
     @property
     def outlets(self) -> list[Outlet]:

@@ -18,6 +18,7 @@ from pipeline.sinks._journal import Journal
 
 _PATTERN = re.compile(r"%(0?\d{0,2})d")
 _JPEG_QUALITY = 95
+MOST_QUALITY = 100
 _PNG_LEVEL = 3
 
 
@@ -43,6 +44,11 @@ def _existing(pattern: str) -> list[Path]:
     return [p for p in folder.iterdir() if form.fullmatch(p.name)] if folder.is_dir() else []
 
 
+def left_of(text: str) -> list[Path]:
+    """The pictures of earlier runs, which new ones replace."""
+    return _existing(pattern_of(text))
+
+
 def prepare(text: str, options: SinkOptions) -> None:
     """Refuses what cannot work; clears the pictures of an earlier run if that is allowed."""
     pattern, path = pattern_of(text), Path(text)
@@ -50,6 +56,9 @@ def prepare(text: str, options: SinkOptions) -> None:
         raise SinkError(f"{text} is one picture; write {path.stem}_%06d{path.suffix} or a folder/")
     if options.codec is not None:
         raise SinkError(f"a codec ({options.codec}) makes no sense for pictures; leave it out")
+    asked = None if Path(pattern).suffix.lower() == ".png" else options.quality
+    if asked is not None and not 1 <= asked <= MOST_QUALITY:
+        raise SinkError(f"--quality {asked}: pictures take 1 to {MOST_QUALITY}")
     found, journal = _existing(pattern), journal_of(text)
     if options.resume and options.job and journal:
         journal.check(options.job)
@@ -144,7 +153,7 @@ class ImagesSink:
         self.next_index += 1
 
     def _encoded(self, pixels: Pixels, suffix: str) -> bytes:
-        quality = self._quality or _JPEG_QUALITY
+        quality = _JPEG_QUALITY if self._quality is None else self._quality
         settings = {
             ".png": [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL],
             ".webp": [cv2.IMWRITE_WEBP_QUALITY, quality],

@@ -28,21 +28,22 @@ def create(text: str, options: SourceOptions) -> Source:
 def natural(path: Path) -> list[tuple[int, str]]:
     """Sorts 2.png before 10.png."""
     parts = re.findall(r"\d+|\D+", path.name)
-    return [(int(part), "") if part.isdigit() else (-1, part.lower()) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in parts]
 
 
 def pictures_of(text: str) -> list[Path]:
     """The picture files of a folder, a pattern or one name, in natural order."""
     path = Path(text)
     if path.is_dir():
-        found = [p for p in path.iterdir() if p.suffix.lower() in PICTURE_FORMATS]
+        found = list(path.iterdir())
     elif path.exists():
         found = [path]
     elif "%" in path.name:
         found = [p for p in _siblings(path) if _counted(path).fullmatch(p.name)]
     else:
         found = list(path.parent.glob(path.name)) if path.parent.is_dir() else []
-    shown = [p for p in found if p.is_file() and not p.name.startswith(".")]
+    pictures = [p for p in found if p.suffix.lower() in PICTURE_FORMATS]
+    shown = [p for p in pictures if p.is_file() and not p.name.startswith(".")]
     if not shown:
         raise SourceInvalid(f"{text}: no pictures there; known are {' '.join(PICTURE_FORMATS)}")
     return sorted(shown, key=natural)
