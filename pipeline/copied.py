@@ -14,6 +14,7 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
 from pipeline.limits import hears
+from pipeline.timing import JUMP_S, ticks
 
 _NOTHING = b"\0\0"
 """A cue of MP4 and MOV without a word."""
@@ -39,10 +40,25 @@ class CopiedTrack:
         self._bare = bare
         self._shift = round(Fraction(start_s) / self.base)
         self._end = None if end_s is None else round(Fraction(end_s) / self.base)
+        self._behind = 0
+        self._before: int | None = None
+        self._until = 0
         self._last_dts: int | None = None
         self._told_until = 0
         self.lost = 0
         self.cues = source.type == "subtitle"
+
+    def join(self, packet: Packet[Any]) -> None:
+        """Puts behind what was heard what begins again, as the pictures of recordings that were
+        joined are (timing.Clock)."""
+        assert packet.dts is not None
+        again = ticks(JUMP_S, self.base)
+        if self._before is not None and packet.dts + self._behind <= self._before - again:
+            self._behind = self._until - packet.dts
+        packet.dts += self._behind
+        if packet.pts is not None:
+            packet.pts += self._behind
+        self._before, self._until = packet.dts, packet.dts + (packet.duration or 0)
 
     def packets(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """What to write for `packet` of the source, its time counted from the video's time 0."""

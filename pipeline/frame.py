@@ -47,6 +47,8 @@ class Frame:
     """What it was painted from, where an output shows it."""
     heard: tuple[Heard, ...] = field(default=(), repr=False)
     """Of a live source: its sound since the frame before."""
+    lasts_s: float | None = None
+    """How long it is shown if none comes after it, where the source says so."""
 
     @property
     def time_s(self) -> float:

@@ -32,6 +32,8 @@ class Ticket:
     heard: tuple[Heard, ...] = field(default=(), repr=False)
     """Of a live source: its sound since the frame before. It goes the way of the frame, and is so
     as late as the picture."""
+    lasts_s: float | None = None
+    """As of its frame."""
 
     @property
     def time_s(self) -> float:

@@ -123,7 +123,7 @@ class Reader(Stage):
                 break
             np.copyto(self._pool[slot], frame.pixels)
             about = frame.index, frame.pts, frame.time_base, slot, frame.epoch, frame.arrived_s
-            tickets.append(Ticket(*about, heard=frame.heard))
+            tickets.append(Ticket(*about, heard=frame.heard, lasts_s=frame.lasts_s))
             # Waiting for a live source is not work.
             seconds.append(time.monotonic() - max(began, frame.arrived_s or began))
         self._next = start + len(tickets)
@@ -180,7 +180,8 @@ class Writer(Stage):
                 # Here they are in order, however many stylizers there are.
                 pixels = self._stabilizer(before, pixels, (due.epoch, *due.look))
             about = due.index, due.pts, due.time_base, pixels, due.epoch, due.arrived_s
-            self._sink.write(Frame(*about, before=before, heard=due.heard))
+            frame = Frame(*about, before=before, heard=due.heard, lasts_s=due.lasts_s)
+            self._sink.write(frame)
             if self._journal and self._stabilizer and (due.index + 1) % self._sink.piece == 0:
                 self._journal.keep(due.index + 1, self._stabilizer.state())
             seconds.append(time.perf_counter() - began)

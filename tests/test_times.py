@@ -4,11 +4,13 @@ import struct
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from pipeline.frame import Frame
+from pipeline.sinks import open_sink
 from pipeline.sources import Source, SourceOptions, open_source
 from tests import media
 
@@ -41,6 +43,17 @@ def test_a_last_picture_that_stays_is_no_film_that_breaks_off(tmp_path: Path) ->
     frames, source = read(path)
     assert len(frames) == 5
     assert source.damage is None
+    out = tmp_path / "out.mp4"
+    with open_sink(str(out), source.info) as sink:
+        for frame in frames:
+            sink.write(frame)
+        sink.finish()
+    with av.open(str(out)) as film:
+        stream = film.streams.video[0]
+        assert stream.duration * stream.time_base == pytest.approx(4.16, abs=0.02)
+        assert sum(1 for _ in film.decode(stream)) == 5
+    frames, _ = read(path, end_s=1.0)
+    assert frames[-1].time_s + frames[-1].lasts_s == pytest.approx(1)
 
 
 def test_an_even_rate_ends_where_the_part_asked_for_does(tmp_path: Path) -> None:
@@ -68,3 +81,18 @@ def test_films_mirrored_along_a_diagonal_are_upright(
     frames, _ = read(tmp_path / "mirrored.mp4")
     expected = turned(read(plain)[0][0].pixels)  # type: ignore[operator]
     assert np.abs(frames[0].pixels.astype(int) - expected).max() <= 1
+
+
+def test_the_sound_of_joined_recordings_goes_on_too(tmp_path: Path) -> None:
+    clip = media.video(tmp_path / "one.ts", 50, sound_at_s=0.0)
+    joined, out = tmp_path / "joined.ts", tmp_path / "out.mp4"
+    joined.write_bytes(2 * clip.read_bytes())
+    with open_source(str(joined)) as source, open_sink(str(out), source.info) as sink:
+        for frame in source.frames():
+            assert frame
+            sink.write(frame)
+        sink.finish()
+    with av.open(str(out)) as film:
+        picture, sound = film.streams.video[0], film.streams.audio[0]
+        assert picture.duration * picture.time_base == pytest.approx(4, abs=0.05)
+        assert sound.duration * sound.time_base == pytest.approx(4, abs=0.1)

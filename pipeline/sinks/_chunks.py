@@ -156,11 +156,12 @@ class DecodeOrder:
         self._step = step
         self._times: deque[int] = deque()
         self._started = False
-        self._latest = 0
+        self._end = 0
 
-    def shown(self, pts: int) -> None:
-        """Notes the showing time of the next frame in showing order."""
-        self._latest = pts
+    def shown(self, pts: int, lasts: int) -> None:
+        """Notes the showing time of the next frame in showing order, and how long it is shown if it
+        is the last."""
+        self._end = pts + lasts
         if not self._started:
             self._times.extend(pts - back * self._step for back in range(self._depth, 0, -1))
             self._started = True
@@ -181,5 +182,5 @@ class DecodeOrder:
         of the last one, in which there may be no later frame."""
         assert last.dts is not None
         assert last.pts is not None
-        decoded = self._latest - last.dts - (self._depth - 1) * self._step
-        last.duration = max(1, decoded, self._latest + self._step - last.pts)
+        decoded = self._end - last.dts - self._depth * self._step
+        last.duration = max(1, decoded, self._end - last.pts)

@@ -79,9 +79,10 @@ class Muxer:
         if out.container.format.name in ("mp4", "mov") and codec in _TAGS:
             stream.codec_context.codec_tag = _TAGS[codec]
 
-    def shown(self, pts: int) -> None:
-        """Notes the time of the next frame in showing order."""
-        self._order.shown(pts)
+    def shown(self, pts: int, lasts: int | None = None) -> None:
+        """Notes the time of the next frame in showing order, and how long it is shown if it is the
+        last."""
+        self._order.shown(pts, lasts or self._step)
         self._end = max(self._end, pts + self._step)
 
     def mux(self, packets: Iterable[Packet[Any]]) -> None:
@@ -162,7 +163,8 @@ class PartWriter:
         picture.pts, picture.time_base = self._pts(frame), self._recipe.time_base
         if self._track is not None:
             self._track.hear(frame.heard, frame.time_s)
-        self._muxer.shown(picture.pts)
+        lasts = round(frame.lasts_s / self._recipe.time_base) if frame.lasts_s else None
+        self._muxer.shown(picture.pts, lasts)
         self._muxer.mux(self._encoder.encode(picture))
 
     def _pts(self, frame: Frame) -> int:

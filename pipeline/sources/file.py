@@ -222,8 +222,19 @@ class FileSource:
         for index, (pts, picture) in sought or enumerate(self._timed(faults)):
             lasts_s = float((picture.duration or 0) * self._base)
             if index >= start:
-                yield Frame(index, pts, self.info.time_base, self._pixels(picture))
+                base, pixels = self.info.time_base, self._pixels(picture)
+                yield Frame(index, pts, base, pixels, lasts_s=self._stays_s(pts * base, lasts_s))
         self._conclude(faults, index + 1, float(pts * self.info.time_base), lasts_s)
+
+    def _stays_s(self, time_s: Fraction, lasts_s: float) -> float | None:
+        """How long a picture of that time is shown in the output if it is the last: not beyond what
+        was asked for. None: nobody says."""
+        if not lasts_s or self._options.fps is not None:
+            return None
+        if self._options.end_s is not None:
+            end_s = self._options.end_s - (self._options.start_s or 0)
+            lasts_s = min(lasts_s, end_s - float(time_s))
+        return lasts_s
 
     def _sought(
         self, start: int, after: int, faults: _Faults
