@@ -57,6 +57,13 @@ def slate(text: str) -> tuple[int, int]:
     return width, height
 
 
+def name(text: str) -> str:
+    """The name of a file, a folder or an address: an empty one would mean the current folder."""
+    if not text.strip():
+        raise ValueError("it is empty")
+    return text
+
+
 def cues(text: str) -> tuple[Cue, ...]:
     """`0,2.5s,1:10` -> frames by their numbers, and times in s by a unit or a colon."""
     words = [word.strip() for word in text.split(",")]
@@ -95,12 +102,14 @@ class StreamOptions:
         [],
         "picture (or .style code) whose look is wanted; several mix: a.jpg:0.7 b.jpg:0.3; "
         "from a time on: b.jpg@10s; cross-faded: b.jpg@10s..12s",
+        parse=name,
         metavar="PICTURE",
         heading="what is painted, and how",
     )
     mask: list[str] = option(
         [],
         "picture or video that is white where the second style lies (the next mask: the third)",
+        parse=name,
         metavar="MASK",
     )
     strength: float = option(1.0, "0 = photograph, 1 = full style, up to 1.5", parse=strength)
@@ -130,6 +139,7 @@ class StreamOptions:
         None,
         "nnst: picture that marks regions of the style by colours; the one --mask then marks by "
         "the same colours where they belong",
+        parse=name,
         metavar="MASK",
     )
     keyframes: tuple[Cue, ...] | None = option(
@@ -146,6 +156,7 @@ class StreamOptions:
         "udp:// tcp://, a playlist (FOLDER/live.m3u8), web: (a live page; web:ADDRESS:PORT), "
         "window:, camera: (a virtual one) or null:; several at a time; "
         "default: INPUT_STYLE.mp4 (.png) beside the input",
+        parse=name,
         metavar="OUTPUT",
         heading="what comes out",
     )
@@ -219,11 +230,15 @@ class StreamOptions:
         metavar="NAME",
     )
     recordings: str | None = option(
-        None, "folder in which the live page may record the stream", metavar="FOLDER"
+        None,
+        "folder in which the live page may record the stream",
+        parse=name,
+        metavar="FOLDER",
     )
     report: str | None = option(
         None,
         "also write the final report as JSON; of several films one each: FILE_clip.json",
+        parse=name,
         metavar="FILE.json",
         heading="what is said",
     )

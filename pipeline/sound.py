@@ -9,8 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.layout import AudioLayout
 from av.audio.stream import AudioStream
 from av.bitstream import BitStreamFilterContext
+from av.codec.context import CodecContext
 from av.container import InputContainer, OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
@@ -34,6 +37,12 @@ _MP4_PLAYABLE = {"aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3", "al
 _MOV_REFUSED = {"flac", "opus", "truehd"}
 """What FFmpeg names among the codecs of MOV and writes into MP4 alone."""
 _OPUS_HZ = 48_000
+_LAYOUTS = {1: "mono", 2: "stereo", 5: "5.0", 6: "5.1", 8: "7.1"}
+"""The places of so many loudspeakers that every player knows."""
+_BIT_RATE = 96_000
+"""Of each channel."""
+_APART_S = 10.0
+"""How far a file may hold things apart that belong to one time."""
 _CUE_BASE = Fraction(1, 200_000)
 """The unit of time of subtitles in MP4 and MOV. FFmpeg holds it against that of the other tracks
 where it looks for the end of a cue, and makes the coarser one end at once."""
@@ -57,6 +66,24 @@ def _name(target: Stream, source: Stream) -> None:
     """Gives a stream the language and the title of another."""
     named = {k: v for k, v in source.metadata.items() if k in ("language", "title")}
     target.metadata.update(named)
+
+
+def _layout(encoder: str, rate: int, layout: AudioLayout) -> AudioLayout:
+    """What `encoder` makes of sound for such loudspeakers: as many where it can, else stereo."""
+    usual = _LAYOUTS.get(layout.nb_channels, layout.name)
+    for name in (usual, layout.name):
+        context = CodecContext.create(encoder, "w")
+        assert isinstance(context, AudioCodecContext)
+        context.sample_rate, context.time_base = rate, Fraction(1, rate)
+        assert context.codec.audio_formats
+        context.format, context.bit_rate = context.codec.audio_formats[0], _BIT_RATE
+        try:
+            context.layout = name
+            context.open()
+            return AudioLayout(name)
+        except _DAMAGE:
+            continue
+    return AudioLayout("stereo")
 
 
 class Sound:
@@ -129,8 +156,13 @@ class Sound:
                     "kind of file"
                 )
             elif isinstance(stream, AudioStream):
-                target = self._encoder(stream)
-                self._note(f"sound is encoded again: {name} does not go into this kind of file")
+                audio = self._encoder(stream)
+                few = audio.codec_context.layout.nb_channels < stream.channels
+                self._note(
+                    f"sound is encoded again{f', as {audio.codec_context.layout.name}' * few}: "
+                    f"{name} does not go into this kind of file"
+                )
+                target = audio
             else:
                 self._note(
                     f"subtitles ({name}) are left out: they do not go into this kind of file"
@@ -175,11 +207,11 @@ class Sound:
     def _encoder(self, stream: AudioStream) -> AudioStream:
         name = _FALLBACK.get(self._out.format.name, "aac")
         rate = _OPUS_HZ if name == "libopus" else stream.codec_context.sample_rate
+        layout = _layout(name, rate, stream.codec_context.layout)
         target = self._out.add_stream(name, rate=rate)
         assert isinstance(target, AudioStream)
-        channels = stream.codec_context.layout.nb_channels
-        target.codec_context.layout = "mono" if channels == 1 else "stereo"
-        target.codec_context.bit_rate = 96_000 * min(channels, 2)
+        target.codec_context.layout = layout
+        target.codec_context.bit_rate = _BIT_RATE * layout.nb_channels
         return target
 
     def _encoder_of_text(self, stream: SubtitleStream, name: str) -> SubtitleStream:
@@ -208,6 +240,8 @@ class Sound:
 
     def _note_lost(self, media: InputContainer) -> None:
         lost = []
+        if sum(not stream.disposition & COVERS for stream in media.streams.video) > 1:
+            lost.append("further video tracks")
         if any(stream.disposition & COVERS for stream in media.streams.video):
             lost.append("cover pictures")
         if any("timecode" in stream.metadata for stream in media.streams):
@@ -228,16 +262,33 @@ class Sound:
     def _read(self, media: InputContainer) -> Iterator[Packet[Any]]:
         """The packets in the wanted part of the source, as many as can be read."""
         streams = [track.source for track in self._tracks.values()]
+        clocks = [stream for stream in streams if stream.type == "audio"]
+        if not clocks:  # subtitles may be silent for hours: the video tells how far it is
+            clocks = [video_of(media, str(self._info.media))]
+            streams += clocks
+        before_end = {clock.index for clock in clocks}
         for _ in range(_RETRIES):
             try:
                 for packet in media.demux(streams):
                     if packet.dts is None:
                         continue
-                    if self._is_wanted(packet):
+                    if (track := self._tracks.get(packet.stream_index)) is not None:
+                        track.join(packet)
+                    if self._is_past(packet):
+                        before_end.discard(packet.stream_index)
+                    if not before_end:
+                        return
+                    if track is not None and self._is_wanted(packet):
                         yield packet
                 return
             except _DAMAGE:
                 self._failed += 1
+
+    def _is_past(self, packet: Packet[Any]) -> bool:
+        """Whether nothing is wanted of its track any more, nor of what lies near it in the file."""
+        assert packet.dts is not None
+        time_s = float(packet.dts * packet.time_base)
+        return self._end_s is not None and time_s >= self._end_s + _APART_S
 
     def _is_wanted(self, packet: Packet[Any]) -> bool:
         pts = packet.pts if packet.pts is not None else packet.dts

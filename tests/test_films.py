@@ -54,3 +54,16 @@ def test_what_a_run_has_begun_is_no_film(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     found = films_of(*parse([str(tmp_path), "--model", "identity"]))
     assert [film.path.name for film in found] == ["the.party.mp4"]
+
+
+def test_films_whose_names_look_like_patterns_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("100%.mp4", "50% off.mp4", "who?.mp4", "Part: 2.mp4"):
+        (tmp_path / name).touch()
+    made = [film.output for film in films_of(*parse([".", "--model", "identity"]))]
+    assert made == [
+        *("100%_identity.mp4", "50% off_identity.mp4"),
+        *("./Part: 2_identity.mp4", "who?_identity.mp4"),
+    ]

@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.cli import parse
 from pipeline.errors import ConfigError
+from pipeline.films import films_of
 from pipeline.options import build, read_yaml
-from pipeline.plan import check_options
+from pipeline.plan import check_options, default_output, planned
 from pipeline.request import StreamOptions
 
 DEFAULTS = Path(__file__).parents[1] / "configs" / "default.yaml"
@@ -136,3 +137,45 @@ def test_mistakes_in_a_config_file(tmp_path: Path, text: str, message: str) -> N
 def test_a_missing_config_file_is_named() -> None:
     with pytest.raises(ConfigError, match=r"cannot read the config nowhere\.yaml"):
         parse(["in.mp4", "--config", "nowhere.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("clip.mov", "clip_identity.mp4"),
+        ("100%d.mp4", "100%d_identity.mp4"),
+        ("100%.png", "100__identity.png"),
+        ("Film: part 1.mp4", "./Film: part 1_identity.mp4"),
+        ("./Film: part 1.mp4", "./Film: part 1_identity.mp4"),
+        ("test:frames=2", "test_identity.mp4"),
+        ("frames", "frames_identity.mp4"),
+        (".", "{parent}/home_identity.mp4"),
+        ("frames/..", "{parent}/home_identity.mp4"),
+        ("frames/%02d.png", "frames/frames_identity.mp4"),
+        ("*.png", "home_identity.mp4"),
+    ],
+)
+def test_outputs_are_named_after_their_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, output: str
+) -> None:
+    home = tmp_path / "home"
+    (home / "frames").mkdir(parents=True)
+    monkeypatch.chdir(home)
+    for name in ("clip.mov", "100%d.mp4", "100%.png", "Film: part 1.mp4"):
+        Path(name).touch()
+    _, options = parse([source, "--model", "identity"])
+    assert default_output(source, options) == output.format(parent=tmp_path)
+
+
+@pytest.mark.parametrize("option", ["output", "style", "mask", "report"])
+def test_an_empty_name_is_none(option: str) -> None:
+    with pytest.raises(ConfigError, match=f"--{option}: '' is not valid: it is empty"):
+        parse(["in.mp4", f"--{option}", ""])
+
+
+def test_an_empty_input_is_no_folder() -> None:
+    source, options = parse(["", "--model", "identity"])
+    with pytest.raises(ConfigError, match="is empty"):
+        films_of(source, options)
+    with pytest.raises(ConfigError, match="is empty"), planned(source, options):
+        pass

@@ -14,13 +14,17 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from conftest import Run
 from media import BT709, picture, video
 
 from pipeline.errors import SinkError
 from pipeline.frame import Frame, StreamInfo
+from pipeline.job import Job
+from pipeline.opening import open_media
 from pipeline.sinks import SinkOptions, _queued, dated, open_sink, open_sinks, prepare
+from pipeline.sinks._codecs import settled
 
 BASE = Fraction(1, 25)
 LIVE = StreamInfo(160, 96, BASE, Fraction(25), BT709, live=True)
@@ -229,3 +233,154 @@ def test_two_outputs_of_one_name_are_refused(paint: Run, tmp_path: Path) -> None
     done = paint("test:frames=2", "--model", "identity", "-o", "null:", "-o", "null:")
     assert done.returncode == 2
     assert "same name" in done.stderr
+
+
+@pytest.mark.parametrize("given", ["", "/*.png", "/img%02d.png", "/img01.png"])
+def test_the_pictures_that_are_read_are_not_replaced(tmp_path: Path, given: str) -> None:
+    for number in (1, 2):
+        (tmp_path / f"img{number:02d}.png").write_bytes(b"kept")
+    for output in (f"{tmp_path}/img%02d.png", f"{tmp_path}/img01.png"):
+        with pytest.raises(SinkError, match="would replace the input itself"):
+            prepare(output, SinkOptions(overwrite=True, single=True), f"{tmp_path}{given}")
+    assert len(list(tmp_path.iterdir())) == 2
+    prepare(f"{tmp_path}/made%02d.png", SinkOptions(overwrite=True), f"{tmp_path}{given}")
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "quality", "said"),
+    [
+        ("a.mov", "vp9", None, r"\.mov files cannot hold vp9"),
+        ("a.mov", "av1", None, r"\.mov files cannot hold av1"),
+        ("a.mov", "vp8", None, r"\.mov files cannot hold vp8"),
+        ("a.mp4", "mpeg2video", None, r"\.mp4 files cannot hold mpeg2video"),
+        ("a.mov", "rawvideo", None, r"\.mov files cannot hold rawvideo"),
+        ("a.webm", None, 100, "libvpx-vp9 takes 0 to 63"),
+        ("a.mp4", None, 52, "libx264 takes 0 to 51"),
+        ("a.avi", None, 32, "mpeg4 takes 0 to 31"),
+        ("%d.jpg", None, 0, "pictures take 1 to 100"),
+        ("%d.webp", None, 101, "pictures take 1 to 100"),
+    ],
+)
+def test_what_a_container_or_a_codec_refuses_is_said_first(
+    tmp_path: Path, name: str, codec: str | None, quality: int | None, said: str
+) -> None:
+    like = replace(LIVE, time_base=Fraction(1, 12_800), live=False)
+    with pytest.raises(SinkError, match=said):
+        prepare(str(tmp_path / name), SinkOptions(codec=codec, quality=quality, like=like))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.mov", "a.avi", "a.gif"])
+@pytest.mark.parametrize("like", [None, replace(LIVE, width=161, height=97), LIVE])
+def test_what_can_be_written_is_not_refused(
+    tmp_path: Path, name: str, like: StreamInfo | None
+) -> None:
+    prepare(str(tmp_path / name), SinkOptions(like=like))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_begun_leaves_nothing(tmp_path: Path) -> None:
+    job: Job = {"options": {}, "contents": {}}
+    info = replace(LIVE, live=False)
+    sink = open_sink(str(tmp_path / "a.mov"), info, SinkOptions(codec="vp9", job=job))
+    with sink, pytest.raises(SinkError, match="cannot be written"):
+        sink.write(Frame(0, 0, BASE, picture(0)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "name"),
+    [("H265", "hevc"), ("x265", "hevc"), ("avc", "h264"), ("x264", "h264"), ("ffv1", "ffv1")],
+)
+def test_codecs_by_their_other_names(asked: str, name: str) -> None:
+    assert settled(asked, LIVE) == (name, [])
+    assert settled(f"{asked}-hw", LIVE)[0] == (settled(f"{name}-hw", LIVE)[0])
+
+
+def heard(path: Path, layout: str, seconds: int = 2, videos: int = 1, codec: str = "flac") -> Path:
+    """A film with sound for the loudspeakers `layout`."""
+    form = "s16p" if codec == "alac" else "s16"
+    with av.open(str(path), "w") as out:
+        streams = [out.add_stream("mpeg4", rate=25) for _ in range(videos)]
+        sound = out.add_stream(codec, rate=8_000)
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        sound.codec_context.layout, sound.codec_context.format = layout, form
+        packets = []
+        for number in range(25 * seconds):
+            for stream in streams:
+                image = av.VideoFrame.from_ndarray(picture(number % 100, 64, 48))
+                image.pts, image.time_base = number, BASE
+                packets += stream.encode(image)
+        wave = np.zeros((sound.codec_context.layout.nb_channels, 4_096), np.int16)
+        wave = wave if form == "s16p" else wave.reshape(1, -1)
+        for number in range(seconds * 8_000 // 4_096 + 1):
+            tone = av.AudioFrame.from_ndarray(wave, form, layout)
+            tone.sample_rate, tone.time_base, tone.pts = 8_000, Fraction(1, 8_000), 4_096 * number
+            packets += sound.encode(tone)
+        packets += sound.encode(None)
+        for stream in streams:
+            packets += stream.encode(None)
+        for packet in sorted(packets, key=lambda p: p.dts * p.time_base):
+            out.mux(packet)
+    return path
+
+
+def written(source: Path, out: Path, end_s: float | None = None) -> list[str]:
+    """What is said of a file of a few frames with the sound of `source`."""
+    info = StreamInfo(64, 48, BASE, Fraction(25), BT709, media=source, media_end_s=end_s)
+    with open_sink(str(out), info) as sink:
+        for index in range(5):
+            sink.write(Frame(index, index, BASE, picture(index, 64, 48)))
+        sink.finish()
+        return sink.notices
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "layout", "made"),
+    [
+        ("a.mp4", "flac", "5.1", "5.1"),
+        ("a.mp4", "flac", "5.1(side)", "5.1"),
+        ("a.webm", "flac", "5.1(side)", "5.1"),
+        ("a.mp4", "flac", "mono", "mono"),
+        ("a.avi", "alac", "5.1", "stereo"),
+    ],
+)
+def test_loudspeakers_are_kept_where_the_encoder_can(
+    tmp_path: Path, name: str, codec: str, layout: str, made: str
+) -> None:
+    (said,) = written(heard(tmp_path / "in.mkv", layout, codec=codec), tmp_path / name)
+    assert said.startswith("sound is encoded again")
+    assert ("as stereo" in said) == (name == "a.avi")
+    with av.open(str(tmp_path / name)) as media:
+        assert media.streams.audio[0].layout.name == made
+        assert sum(frame.samples for frame in media.decode(audio=0)) > 8_000
+
+
+def test_further_videos_are_missed_aloud(tmp_path: Path) -> None:
+    said = written(heard(tmp_path / "in.mkv", "mono", videos=2), tmp_path / "a.mkv")
+    assert said == ["further video tracks of the film are left out"]
+
+
+def test_sound_is_read_no_further_than_it_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, times = heard(tmp_path / "in.mkv", "mono", seconds=60), []
+
+    class Watched:
+        """A container that tells how far it was read."""
+
+        def __init__(self, path: str) -> None:
+            self._media = open_media(path)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._media, name)
+
+        def demux(self, streams: object) -> Iterator[av.Packet]:
+            for packet in self._media.demux(streams):
+                times.append(float((packet.dts or 0) * packet.time_base))
+                yield packet
+
+    monkeypatch.setattr("pipeline.sound.open_media", Watched)
+    written(source, tmp_path / "a.mkv", end_s=0.2)
+    assert 0.2 < max(times) < 12

@@ -312,3 +312,24 @@ def test_numbers_without_a_picture_are_told(tmp_path: Path) -> None:
         ]
     with open_source(f"{tmp_path}/i_*.png") as source:
         assert source.notices == []
+
+
+@pytest.mark.parametrize(
+    "name", ["Film: part 1.mp4", "udp:1.mp4", "./Film: part 1.mp4", "50%d.mp4"]
+)
+def test_a_file_that_is_there_is_no_address(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    media.video(tmp_path / "a.mp4", 3).rename(tmp_path / name)
+    assert len(read(Path(name))[0]) == 3
+    assert len(read(Path(tmp_path, name))[0]) == 3
+
+
+def test_what_lies_between_pictures_is_no_frame(tmp_path: Path) -> None:
+    for name in ("\N{SUPERSCRIPT TWO}1.png", "2.png"):
+        Image.new("RGB", (64, 48)).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    for text in (tmp_path, tmp_path / "*"):
+        frames, source = read(text)
+        assert (len(frames), source.damage) == (2, None)

@@ -69,6 +69,22 @@ def test_a_code_of_other_weights_is_refused(tmp_path: Path) -> None:
         read_style(str(code))
 
 
+@pytest.mark.parametrize(
+    ("text", "weight", "when"),
+    [
+        ("me@home.jpg", 1, Span()),
+        ("me@home.jpg:0.5", 0.5, Span()),
+        ("me@home.jpg:2@1s", 2, Span(1, 1)),
+    ],
+)
+def test_the_name_of_a_style_may_hold_an_at(
+    tmp_path: Path, text: str, weight: float, when: Span
+) -> None:
+    (tmp_path / "me@home.jpg").write_bytes(WAVE.read_bytes())
+    style = read_style(f"{tmp_path}/{text}")
+    assert (style.path.name, style.weight, style.span) == ("me@home.jpg", weight, when)
+
+
 def test_styles_cross_fade_over_time(paint: Run, plain: dict, tmp_path: Path) -> None:
     frames = painted(
         paint, tmp_path / "out", "--style", f"{WAVE}@0", "--style", f"{INK}@0.2s..0.4s"

@@ -80,14 +80,14 @@ def _prove(path: Path, coding: Coding, options: SinkOptions) -> None:
     width, height = (min(side, SIDE_PX + side % 2) for side in (like.width, like.height))
     like = replace(like, width=width, height=height, media=None, sounds=False)
     recipe = recipe_for(like, coding, options.quality, container)
+    step = max(1, round(1 / recipe.rate / like.time_base))
     with TemporaryDirectory() as folder:
         proof = Path(folder, f"proof{path.suffix}")
         try:
             writer = _begun(proof, container, recipe, like, True, False, [])
             for index in range(FRAMES):
                 pixels = np.full((height, width, 3), 60 * index, np.uint8)
-                pts = round(index / recipe.rate / like.time_base)
-                writer.write(Frame(index, pts, like.time_base, pixels))
+                writer.write(Frame(index, index * step, like.time_base, pixels))
             writer.finish()
             with open_media(str(proof)) as media:
                 found = sum(1 for _ in media.decode(video_of(media, str(proof))))
