@@ -37,12 +37,10 @@ def calibrate(
     scenes = list(combined(style, frames))
     names = quantisable(model.graph) if precision == "int8" else convolutions(model.graph)
     seen = largest(model, names, scenes)
+    looks, n = len(scenes) // len(frames), len(frames)
+    few = [scenes[i * looks] for i in sorted({0, n // 2, n - 1})]
     # Half painted is the harder case: raw features and styled ones lie far apart.
-    few = [
-        scenes[0],
-        scenes[len(scenes) // 2],
-        scenes[-1] | {"strength": np.array(0.5, np.float32)},
-    ]
+    few.append(scenes[-1] | {"strength": np.array(0.5, np.float32)})
     wanted = painted(model, few)
     bearing: dict[str, float] = {}
     for name in names:
@@ -74,9 +72,12 @@ def combined(style: Path, frames: list[Frames]) -> Iterator[Arrays]:
 
 
 def made_up(side: int) -> list[Frames]:
-    """Two frames (1,H,W,3), always the same, `side` px and padded: one with grain and one almost
-    without, which is harder, because normalisation enlarges what little varies in it."""
-    return [pad(smooth(side, side, 3 + i, grain)[0])[None] for i, grain in enumerate((8, 1))]
+    """Three frames (1,H,W,3), always the same, `side` px and padded: one with grain, one almost
+    without, and a sky that only darkens upwards. The less varies in one the harder it is, because
+    normalisation enlarges it."""
+    waves = [smooth(side, side, 3 + i, grain)[0] for i, grain in enumerate((8, 1))]
+    sky = np.linspace(120, 200, side).astype(np.uint8)[:, None, None].repeat(side, 1).repeat(3, 2)
+    return [pad(frame)[None] for frame in (*waves, sky)]
 
 
 def smooth(height: int, width: int, seed: int, grain: float = 8) -> Frames:

@@ -18,15 +18,22 @@ def stir(first: str, second: str, share: float, target: Path) -> None:
     """Write the weighted mean of two weights files, `share` of it the second's. ValueError: they
     are not of one model."""
     paths = [models.weights_file(name) for name in (first, second)]
+    about = [models.metadata(name) for name in (first, second)]
     begun, trained = map(load_file, paths)
+    # One of them may leave out what the other holds.
+    begun |= models.from_parts(paths[0], trained.keys() - begun.keys())
+    trained |= models.from_parts(paths[1], begun.keys() - trained.keys())
+    of = [(each.get("model"), each.get("model_options")) for each in about]
     shapes = [{name: tensor.shape for name, tensor in each.items()} for each in (begun, trained)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"{first} and {second} are not weights of one model with the same parts")
+    if shapes[0] != shapes[1] or of[0] != of[1]:
+        raise ValueError(f"{first} and {second} are not weights of one model with the same options")
     mean = {
         name: begun[name].float().lerp(tensor.float(), share).to(tensor.dtype).contiguous()
         for name, tensor in trained.items()
     }
-    target.write_bytes(save(mean, models.metadata(second)))
+    whole = not mean.keys() - load_file(paths[1]).keys()
+    left_out = {} if whole else {"parts": "{}"}
+    target.write_bytes(save(mean, about[1] | left_out))
     print(f"{target}: {1 - share:g} of {first}, {share:g} of {second}")
 
 

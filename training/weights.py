@@ -43,6 +43,8 @@ def begin(model: nn.Module, init: str) -> None:
     # Of a whole model too a part can be taken, by the names that it has there.
     found = {n.removeprefix(f"{part}."): t for n, t in found.items()}
     fitting = {n: t.float() for n, t in found.items() if n in own and own[n].shape == t.shape}
+    if broken := [n for n, t in fitting.items() if not t.isfinite().all()]:
+        raise ValueError(f"--init {init}: {broken[0]} has numbers that are none (NaN, infinity)")
     if not fitting:
         raise ValueError(f"--init {init}: not one of its tensors fits")
     target.load_state_dict(fitting, strict=False)
