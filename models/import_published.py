@@ -180,7 +180,8 @@ def translate(
         tensor, shape = tensors[theirs], own[ours].shape
         if tensor.shape != shape:
             raise ValueError(f"{path}: {theirs} is {tuple(tensor.shape)}, not {tuple(shape)}")
-        if not tensor.is_floating_point() or not tensor.float().isfinite().all():
+        whole = tensor.layout == torch.strided and tensor.is_floating_point()
+        if not whole or not tensor.float().isfinite().all():
             raise ValueError(f"{path} is damaged: {theirs} has values that are not finite")
         state[ours] = tensor.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
     return state

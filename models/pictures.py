@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 MAX_PX = 40_000_000
 MOST_PX = {"JPEG": 89_000_000, "WEBP": 16_800_000}
 """Of kinds of pictures that take less, or more, memory to decode than four bytes a pixel."""

@@ -20,6 +20,8 @@ Shares = NDArray[np.float32]
 """Height x width x 1, how much a region has of each pixel, 0 to 1."""
 ALONG = SourceOptions()
 """How a video of a mask is read beside an input that is read from its start, at its own rate."""
+NEARLY = 8
+"""Levels of 255 that lossy video adds to black or takes from white."""
 SAME_S = 0.001
 """Times this near are one: what an .mkv notes is rounded so."""
 
@@ -65,8 +67,8 @@ class Mask:
 
     def _see(self, picture: Pixels) -> None:
         # What has been found to be neither is not looked at again.
-        self._black = self._black and not picture.any()
-        self._white = self._white and bool(picture.min() == 255)
+        self._black = self._black and bool(picture.max() < NEARLY)
+        self._white = self._white and bool(picture.min() > 255 - NEARLY)
 
     def shape_notices(self, width: int, height: int) -> list[str]:
         """What the user should know before frames of this size are painted."""
@@ -151,6 +153,8 @@ def stretched(name: str, picture: Pixels, width: int, height: int) -> list[str]:
 def scaled(picture: Pixels, width: int, height: int) -> Shares:
     """The brightness of a picture at the size of the frames, 0 to 1."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    how = cv2.INTER_AREA if grey.shape[0] > height else cv2.INTER_LINEAR
-    small = cv2.resize(grey, (width, height), interpolation=how)
+    # The sides that shrink first: beside one that grows their pixels would not be averaged.
+    least = min(width, grey.shape[1]), min(height, grey.shape[0])
+    small = cv2.resize(grey, least, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(small, np.float32)[..., None] / np.float32(255)

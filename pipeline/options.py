@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -221,6 +222,8 @@ def _one(field: Any, kind: type, value: Any) -> Any:
         raise ConfigError(
             f"--{name}: '{str(value)[:MOST_SHOWN]}' is none of {', '.join(about['choices'])}{near}"
         )
+    if isinstance(value, float) and not isfinite(value):
+        raise ConfigError(f"--{name}: {value} is no number")
     if about.get("least") is not None and value < about["least"]:
         raise ConfigError(f"--{name}: {str(value)[:MOST_SHOWN]} is below {about['least']}")
     if about.get("most") is not None and value > about["most"]:

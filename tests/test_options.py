@@ -179,3 +179,9 @@ def test_an_empty_input_is_no_folder() -> None:
         films_of(source, options)
     with pytest.raises(ConfigError, match="is empty"), planned(source, options):
         pass
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_numbers_are_finite(number: str) -> None:
+    with pytest.raises(ConfigError, match=r"--strength: .*(no number|not valid|below|above)"):
+        parse(["in.mp4", "--style", "a.jpg", f"--strength={number}"])

@@ -892,3 +892,22 @@ def test_half_precision_is_taken_where_the_processor_has_it() -> None:
     cpu = torch.device("cpu")
     assert dtype("auto", cpu) == (torch.bfloat16 if has else torch.float32)
     assert dtype("bfloat16", cpu) == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ({"conv1_2.bias": None}, "not whole: conv1_2"),
+        ({"conv2_1.weight": None}, "not whole: conv2_1"),
+        ({"conv2_1.weight": torch.full((16, 8, 3, 3), torch.nan)}, "damaged: conv2_1"),
+        ({"conv3_1.weight": torch.zeros(16, 5, 3, 3)}, "damaged: conv3_1"),
+    ],
+)
+def test_a_damaged_loss_network_is_refused(
+    material: Path, tmp_path: Path, spoilt: dict[str, torch.Tensor | None], said: str
+) -> None:
+    tensors = load_file(material / "vgg.safetensors") | spoilt
+    path = tmp_path / "vgg.safetensors"
+    save_file({name: t for name, t in tensors.items() if t is not None}, path)
+    with pytest.raises(ValueError, match=said):
+        load_loss_network(str(path))

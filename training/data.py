@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from models import pictures
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 SURVEY = 32
 
 Pixels = NDArray[Any]

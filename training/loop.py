@@ -211,6 +211,8 @@ class Loop:
                 f"{path} is of another model, or of other terms of the loss; choose another --out"
             ) from error
         print(f"resumed at step {self.step}", flush=True)
+        if self.step >= self.options.steps:
+            print(f"{self.out} is done: more --steps go on, another --out begins anew", flush=True)
 
     @torch.no_grad()
     def _resume_beside(self, saved: dict[str, Tensor]) -> None:

@@ -147,6 +147,16 @@ def _read(path: str, needed: str) -> dict[str, Tensor]:
         raise ValueError(f"{path} is not a loss network (.safetensors): {error}") from error
     if needed not in tensors:
         raise ValueError(f"{path} is not a loss network: it has no {needed}")
+    there = [name for name in CONVS if f"conv{name}.weight" in tensors]
+    inputs = 3
+    for name in CONVS[: CONVS.index(there[-1]) + 1] if there else []:
+        weight, bias = (tensors.get(f"conv{name}.{part}") for part in ("weight", "bias"))
+        if weight is None or bias is None:
+            raise ValueError(f"{path} is not whole: conv{name} is missing, or a part of it")
+        fits = weight.shape[1:] == (inputs, 3, 3) and bias.shape == weight.shape[:1]
+        if not fits or not (weight.isfinite().all() and bias.isfinite().all()):
+            raise ValueError(f"{path} is damaged: conv{name} does not fit or is not finite")
+        inputs = len(weight)
     return tensors
 
 

@@ -95,6 +95,9 @@ class Painting:
         if o.model in models.OPTIMISED:
             raise ValueError(f"{o.model} paints by optimisation: it has nothing to train")
         for term in self.weights.keys() & TERMS.keys():
+            for layer, share in o.layers(term).items():
+                if not isinstance(layer, str) or not isinstance(share, (int, float)):
+                    raise ValueError(f'{term}_layers: write it like {{"3_1": 0.5}}, in quotes')
             if sum(o.layers(term).values()) <= 0:
                 raise ValueError(f"{term}_layers names no layer: {term}_weight 0 leaves it out")
         if o.coarse_steps and not o.deep:
