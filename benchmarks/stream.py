@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from benchmarks import ROOT, Row, pace, paint
+from engines import choice
 
 SIDE = 512
 FRAMES = 150
@@ -43,9 +44,7 @@ def cores_left(report: dict[str, Any], cores: int) -> float:
 
 def engine_alone() -> float:
     """Frames a second of the engine in this process, without any stream around it."""
-    from engines import load_engine
-
-    engine = load_engine("compact", "auto", os.cpu_count(), "auto")
+    engine = choice.taken("compact", "auto", os.cpu_count())
     style = cv2.imread(str(ROOT / "styles/wave.jpg"), cv2.IMREAD_COLOR_RGB)
     code = engine.encode_style(np.asarray(style, np.uint8))
     frame = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)

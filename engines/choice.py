@@ -42,7 +42,16 @@ CLOSE = 1
 
 
 def choose(model: str, device: str, threads: int | None) -> Engine:
-    """The engine, with what was measured in its `why`."""
+    """The engine, at once: where none is known yet, torch, which later gives way to it."""
+    if is_known(model, device, threads):
+        return taken(model, device, threads)
+    from engines.undecided import UndecidedEngine
+
+    return UndecidedEngine(model, device, threads)
+
+
+def taken(model: str, device: str, threads: int | None) -> Engine:
+    """The engine that is known, else found now, with what was measured in its `why`."""
     found = known(model, device, threads)
     try:
         engine = make_engine(found["engine"], model, found["device"], threads)
@@ -55,7 +64,7 @@ def choose(model: str, device: str, threads: int | None) -> Engine:
 
 
 def known(model: str, device: str, threads: int | None) -> dict[str, Any]:
-    """The choice: `engine`, `device`, `why`, and `frame_ms` at SIDE x SIDE if it was measured."""
+    """The choice: `engine`, `device` and `why`. Where it is not known yet, which takes a minute."""
     make = partial(measure, model, device, threads)
     try:
         found: dict[str, Any] = json.loads(
@@ -68,7 +77,7 @@ def known(model: str, device: str, threads: int | None) -> dict[str, Any]:
 
 
 def is_known(model: str, device: str, threads: int | None) -> bool:
-    """Whether `choose` has nothing to measure: it did, or will have to say why it cannot."""
+    """Whether `known` has nothing to measure: it did, or will have to say why it cannot."""
     try:
         unmeasured = model == "identity" or models.optimises(model)
         return unmeasured or cache.holds(record(model, device, threads))
@@ -134,22 +143,23 @@ def measure(model: str, device: str, threads: int | None, path: Path) -> None:
     reference = make_engine("torch", model, where, threads)
     code = reference.encode_style(style)
     wanted = reference(frame, code, 1.0, False)
-    times, refused = {"torch": pace_ms(reference, frame, code)}, []
+    sound: dict[str, tuple[Engine, Any]] = {"torch": (reference, code)}
+    refused = []
     for kind in (*installed(), *(("cuda",) if where.startswith("cuda") else ())):
         try:
             engine = make_engine(kind, model, where, threads)
             code = engine.encode_style(style)
             check(kind, engine(frame, code, 1.0, False), wanted)
-            times[kind] = pace_ms(engine, frame, code)
+            sound[kind] = engine, code
         except Exception as error:  # noqa: BLE001  whatever a runtime raises, torch paints
             refused.append(f"{kind}: {said(error)}")
+    times = paces_ms(sound, frame)
     best = min(times, key=times.__getitem__)
     others = [f"{kind} {ms:.0f}" for kind, ms in times.items() if kind != best]
     on = "" if where == "cpu" else f" on {where}"
     why = f"engine {best}{on}: {times[best]:.0f} ms a frame at {SIDE}x{SIDE}"
     why += f" ({', '.join([*others, *refused])})" if others or refused else ""
-    taken = {"engine": best, "device": where, "why": why, "frame_ms": times[best]}
-    path.write_text(json.dumps(taken))
+    path.write_text(json.dumps({"engine": best, "device": where, "why": why}))
 
 
 def check(kind: str, painted: Frames, wanted: Frames) -> None:
@@ -176,13 +186,18 @@ def scene() -> tuple[Frames, Frames]:
     return smooth[::-1] // 2 + rough, smooth[None]
 
 
-def pace_ms(engine: Engine, frame: Frames, code: Any) -> float:
-    """Median time of a frame, ms, of at least LEAST within the budget; where a busy machine takes
-    LONGEST_S over fewer, of these: who waits would rather see a painting."""
-    engine(frame, code, 1.0, False)
-    taken: list[float] = []
-    while sum(taken) < (BUDGET_S if len(taken) >= LEAST else LONGEST_S):
-        began = time.perf_counter()
-        engine(frame, code, 1.0, False)
-        taken.append(time.perf_counter() - began)
-    return float(np.median(taken)) * 1000
+def paces_ms(engines: dict[str, tuple[Engine, Any]], frame: Frames) -> dict[str, float]:
+    """Time of a frame of each engine with its code, ms: the lower quartile of rounds in which all
+    take turns, so that whatever else the machine does takes from all alike."""
+    taken: dict[str, list[float]] = {kind: [] for kind in engines}
+    began = time.perf_counter()
+    rounds = 0
+    while (spent := time.perf_counter() - began) < BUDGET_S * len(engines) or rounds < LEAST:
+        if rounds and spent > LONGEST_S * len(engines):
+            break  # of a busy machine, or of a model that takes seconds a frame
+        for kind, (engine, code) in engines.items():
+            before = time.perf_counter()
+            engine(frame, code, 1.0, False)
+            taken[kind].append(time.perf_counter() - before)
+        rounds += 1
+    return {kind: float(np.quantile(spans, 0.25)) * 1000 for kind, spans in taken.items()}

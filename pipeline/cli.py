@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError, SourceLost, StreamError
 from pipeline.films import Film, films_of, table
 from pipeline.logs import note, say, speak
 from pipeline.options import Parser, add_options, build, read_yaml
-from pipeline.plan import Plan, planned, unmeasured
+from pipeline.plan import Plan, planned
 from pipeline.progress import ProgressView
 from pipeline.report import Progress, Report
 from pipeline.request import StreamOptions
@@ -179,8 +179,6 @@ def paint(source: str, options: StreamOptions) -> int:
         outputs = ", ".join(map(shown, plan.sinks))
         size = f"{plan.info.width}x{plan.info.height}"
         say(f"painting {shown(source)} to {outputs}: {size}")
-        if unmeasured(plan.look):
-            say("finding the fastest engine, once for this model: up to a minute")
         return conclude(execute(plan, options, views))
 
 

@@ -121,18 +121,20 @@ def works(codec: str) -> bool:
 
 def advice() -> Iterator[tuple[str, str]]:
     """The engine that a run would take, and what it comes to."""
-    if not choice.is_known(MODEL, "auto", os.cpu_count()):
+    about = MODEL, "auto", os.cpu_count()
+    if not choice.is_known(*about):
         print("measuring the engines, once for this model: up to a minute ...", flush=True)
-    found = choice.known(MODEL, "auto", os.cpu_count())
-    yield "fastest", found["why"]
-    if "frame_ms" in found:
-        rate = 1000 / found["frame_ms"]
-        # Time goes with the pixels; 16:9.
-        short = sqrt(choice.SIDE**2 * rate / LIVE * 9 / 16) // 16 * 16
-        yield (
-            "advice",
-            (
-                f"{MODEL} paints {rate:.1f} frames/s at {choice.SIDE}x{choice.SIDE}; for {LIVE} a "
-                f"second of a wide picture use --size {short:.0f} or less"
-            ),
-        )
+    engine = choice.taken(*about)
+    yield "fastest", engine.why
+    style, frame = choice.scene()
+    paces = choice.paces_ms({MODEL: (engine, engine.encode_style(style))}, frame)
+    rate = 1000 / paces[MODEL]
+    # Time goes with the pixels; 16:9.
+    short = sqrt(choice.SIDE**2 * rate / LIVE * 9 / 16) // 16 * 16
+    yield (
+        "advice",
+        (
+            f"{MODEL} paints {rate:.1f} frames/s at {choice.SIDE}x{choice.SIDE}; for {LIVE} a "
+            f"second of a wide picture use --size {short:.0f} or less"
+        ),
+    )

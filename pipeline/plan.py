@@ -9,7 +9,6 @@ from math import inf
 from pathlib import Path
 
 import models
-from engines.choice import is_known
 from pipeline import patient
 from pipeline.access import with_access
 from pipeline.address import as_path, scheme_of, shown
@@ -103,8 +102,6 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             look = replace(look, film=Film(source, source_options, options.keyframes or ()))
         source_options = replace(source_options, hardware=device)  # for the reader alone
         look = replace(look, alone=info.frames == 1)
-        if look.alone and unmeasured(look):
-            look = replace(look, engine="torch")  # has painted it before others are measured
         sink_options = replace(sink_options, single=look.alone, like=info)
         for output in outputs:
             prepare(output, sink_options, source)
@@ -125,11 +122,6 @@ def planned(source: str, options: StreamOptions) -> Iterator[Plan]:
             shared_ray() if options.address is None else None,
             notices,
         )
-
-
-def unmeasured(look: Look) -> bool:
-    """Whether `auto` would first have to find out which engine is the fastest."""
-    return look.engine == "auto" and not is_known(look.model, look.device, look.threads_each)
 
 
 def source_options_of(options: StreamOptions) -> SourceOptions:

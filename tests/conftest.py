@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from engines import choice
+
 ROOT = Path(__file__).parents[1]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -24,6 +26,7 @@ def paint() -> Run:
         return done
 
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    choice.known("compact", "auto", os.cpu_count())  # or each run would try engines beside itself
     return run
 
 

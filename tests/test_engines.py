@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fresh import weights
 import models
 from engines import Engine, cache, choice, load_engine
 from engines.sparing import shortage
+from engines.undecided import WORTH, UndecidedEngine
 
 GRAPHS = ("onnx", "openvino")
 
@@ -152,25 +154,99 @@ def test_bfloat16_paints_nearly_the_same_or_is_refused(engine: Engine) -> None:
 
 @pytest.mark.parametrize("engine", ["onnx"], indirect=True)
 def test_auto_takes_the_fastest_and_keeps_to_it(kept: Path) -> None:
-    first = load_engine("compact", "cpu", 1, "auto")
-    (choice,) = kept.glob("choice-*.json")
-    record = json.loads(choice.read_text())
+    first = choice.taken("compact", "cpu", 1)
+    (kept_choice,) = kept.glob("choice-*.json")
+    record = json.loads(kept_choice.read_text())
     assert first.why == record["why"]
     assert record["engine"] in first.why
     assert all(kind in first.why for kind in ("torch", *GRAPHS, "openvino-bf16"))
-    written = choice.stat().st_mtime_ns
+    written = kept_choice.stat().st_mtime_ns
     assert load_engine("compact", "cpu", 1, "auto").fingerprint == first.fingerprint
-    assert choice.stat().st_mtime_ns == written
+    assert kept_choice.stat().st_mtime_ns == written
+
+
+def swap(beside: UndecidedEngine, code: object) -> list[np.ndarray]:
+    """Frames of it until it has found out, and one after."""
+    x = frame(48, 64)
+    painted = [beside(x, code, 0.7, True) for _ in range(WORTH + 1)]
+    beside.settle()
+    return [*painted, beside(x, code, 0.7, True)]
+
+
+@pytest.mark.parametrize("engine", ["onnx"], indirect=True)
+def test_auto_paints_at_once_and_gives_way_to_the_fastest(
+    kept: Path, torch_engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes and mixes that were made before it hold on."""
+    beside = load_engine("compact", "cpu", 1, "auto")
+    assert isinstance(beside, UndecidedEngine)
+    made = [beside.encode_style(style(name)) for name in ("ink", "wave")]
+    code = beside.mix(made, [1, 2])
+    first, *_, then, last = swap(beside, code)
+    wanted = torch_engine(frame(48, 64), code, 0.7, True)
+    assert (first == wanted).all()
+    assert (then == wanted).all()
+    (record,) = (json.loads(path.read_text()) for path in kept.glob("choice-*.json"))
+    assert beside.why == record["why"]
+    if record["engine"] == "torch":
+        assert (last == wanted).all()
+    else:
+        fastest = load_engine("compact", "cpu", 1, record["engine"])
+        code = fastest.encode_style({name: tensor.numpy() for name, tensor in code.items()})
+        assert (last == fastest(frame(48, 64), code, 0.7, True)).all()
+
+
+def test_torch_paints_on_where_nothing_can_be_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path))
+    beside = load_engine("compact", "cpu", 1, "auto")
+    assert isinstance(beside, UndecidedEngine)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+    first, *_, last = swap(beside, beside.encode_style(style("ink")))
+    assert (first == last).all()
+    assert beside.why.startswith("engine torch: no other can be tried (")
+
+
+LEAVES = """
+import os, time
+import numpy as np
+from pathlib import Path
+from engines import load_engine
+engine = load_engine("compact", "cpu", 1, "auto")
+code = engine.encode_style(np.zeros((64, 64, 3), np.uint8))
+def children():
+    return "".join(path.read_text() for path in Path("/proc/self/task").glob("*/children"))
+while not children():
+    engine(np.zeros((1, 32, 32, 3), np.uint8), code, 1.0, False)
+print(children(), flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_nothing_is_tried_for_who_is_gone(tmp_path: Path) -> None:
+    env = os.environ | {"STYLESTREAM_CACHE": str(tmp_path)}
+    words = [sys.executable, "-c", LEAVES]
+    told = subprocess.run(words, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True).stdout
+    child = int(told)
+    for _ in range(200):
+        try:
+            if "Z (zombie)" in Path(f"/proc/{child}/status").read_text():
+                return
+        except FileNotFoundError:
+            return
+        time.sleep(0.05)
+    pytest.fail("it goes on")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU is there")
 @pytest.mark.parametrize("engine", ["onnx"], indirect=True)
 def test_auto_measures_anew_where_the_device_is_gone(kept: Path) -> None:
-    load_engine("compact", "cpu", 1, "auto")
-    (choice,) = kept.glob("choice-*.json")
+    record = kept / choice.record("compact", "cpu", 1)
     gone = json.dumps({"engine": "cuda", "device": "cuda:0", "why": "engine cuda: 2 ms"})
-    choice.write_text(gone)
-    choice.with_name(f"{choice.name}.sha256").write_text(sha256(gone.encode()).hexdigest())
+    record.write_text(gone)
+    record.with_name(f"{record.name}.sha256").write_text(sha256(gone.encode()).hexdigest())
     assert not load_engine("compact", "cpu", 1, "auto").why.startswith("engine cuda")
 
 
@@ -190,7 +266,7 @@ def test_auto_does_without_runtimes_that_fail(
 
     monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(choice, "make_engine", make)
-    engine = load_engine("compact", "cpu", 1, "auto")
+    engine = choice.taken("compact", "cpu", 1)
     assert engine.why.startswith("engine torch:")
     assert "onnx: illegal instruction, openvino: illegal instruction" in engine.why
 
@@ -267,7 +343,7 @@ def test_a_model_whose_codes_hold_pictures_has_no_graph(tmp_path: Path) -> None:
     path = weights(tmp_path, "stya2k", width=0.0625)
     with pytest.raises(ValueError, match="only torch runs it"):
         load_engine(path, "cpu", kind="onnx")
-    assert "hold whole pictures" in load_engine(path, "cpu", kind="auto").why
+    assert "hold whole pictures" in choice.taken(path, "cpu", None).why
 
 
 def test_cosine_adaattn_has_a_graph(cosine: str) -> None:
