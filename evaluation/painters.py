@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import models
 from evaluation.appearance import to_pixels
+from models import styles
 from pipeline.errors import ConfigError
 from pipeline.frame import Frame, Pixels
 from pipeline.keyframes import KeyFrames, Painting
@@ -26,13 +27,13 @@ class ModelPainter:
     """A model at full strength, a frame at a time as in a stream, or as a picture that stands
     alone; each style is encoded once."""
 
-    def __init__(self, model: nn.Module, styles: dict[str, Tensor]) -> None:
-        self._model, self._styles = model, styles
+    def __init__(self, model: nn.Module, pictures: dict[str, Tensor]) -> None:
+        self._model, self._pictures = model, pictures
         self._codes: dict[str, dict[str, Tensor]] = {}
 
     def __call__(self, frames: Tensor, style: str) -> Tensor:
         if style not in self._codes:
-            self._codes[style] = self._model.encode_style(self._styles[style])
+            self._codes[style] = styles.encode(self._model, to_pixels(self._pictures[style]))
         paint = self._model
         if len(frames) == 1:
             paint = getattr(self._model, "still", paint)
@@ -79,7 +80,7 @@ def painter(name: str) -> type[ModelPainter]:
     return KeyFramePainter if models.optimises(name) else ModelPainter
 
 
-def load_painters(names: list[str], styles: dict[str, Tensor]) -> dict[str, Painter]:
+def load_painters(names: list[str], pictures: dict[str, Tensor]) -> dict[str, Painter]:
     """{name shown: painter} of models that ship and of weights files; ConfigError for others."""
     if len(set(names)) < len(names):
         raise ConfigError("a model is named twice")
@@ -87,7 +88,7 @@ def load_painters(names: list[str], styles: dict[str, Tensor]) -> dict[str, Pain
     shown = short if len(set(short)) == len(short) and UNTOUCHED not in short else names
     try:
         return {
-            label: painter(name)(models.load(name), styles)
+            label: painter(name)(models.load(name), pictures)
             for label, name in zip(shown, names, strict=True)
         }
     except (ValueError, OSError) as error:

@@ -4,7 +4,9 @@ import struct
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
@@ -131,16 +133,18 @@ def _halved(picture: Image.Image) -> Image.Image:
 
 
 def style_sized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A style picture (H,W,3) as it is encoded: STYLE_SIDE px at the short side at most, and both
-    sides the nearest whole multiples of MULTIPLE, two of them at least."""
+    """A style picture (H,W,3) as it is encoded: STYLE_SIDE px at the short side at most, as styles
+    were scaled in training, and from the middle of it whole multiples of MULTIPLE, two at least.
+    Scaled to these it would be softer, and so would be what is painted."""
     h, w = picture.shape[:2]
     scale = min(1.0, STYLE_SIDE / min(h, w))
-    size = [max(2, round(side * scale / MULTIPLE)) * MULTIPLE for side in (w, h)]
-    if size == [w, h]:
-        return picture
-    # Pillow's averages over all that a pixel covers.
-    smaller = Image.fromarray(picture).resize((size[0], size[1]), Image.Resampling.BILINEAR)
-    return np.asarray(smaller)
+    size = [max(2 * MULTIPLE, round(side * scale)) for side in (w, h)]
+    if size != [w, h]:
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        picture = cast(NDArray[np.uint8], cv2.resize(picture, size, interpolation=how))
+    h, w = (side // MULTIPLE * MULTIPLE for side in size[::-1])
+    top, left = (size[1] - h) // 2, (size[0] - w) // 2
+    return np.ascontiguousarray(picture[top : top + h, left : left + w])
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:

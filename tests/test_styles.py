@@ -13,6 +13,7 @@ from PIL import Image
 import models
 from engines import check_code, load_engine
 from models import styles
+from models.pictures import style_sized
 from pipeline.errors import ConfigError
 from pipeline.style import read_style
 from pipeline.timeline import Span, Timeline
@@ -245,6 +246,30 @@ def test_a_huge_style_is_read_smaller_with_a_notice(tmp_path: Path) -> None:
     style = read_style(str(tmp_path / "long.png"))
     assert style.look.shape[1] == 4096
     assert "9000x100: read at 4096x46" in str(style.notice)
+
+
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        ((384, 512), (384, 512)),
+        ((333, 350), (320, 336)),
+        ((47, 3000), (32, 2992)),
+        ((768, 1600), (384, 800)),
+        ((1000, 801), (464, 384)),
+        ((3, 5), (32, 32)),
+    ],
+)
+def test_a_style_is_not_softened_to_fit(size: tuple[int, int], seen: tuple[int, int]) -> None:
+    """What is not larger than styles are seen is cut, pixel by pixel, from the middle."""
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    made = style_sized(picture)
+    assert made.shape == (*seen, 3)
+    if size >= seen and min(size) <= 384:
+        top, left = ((a - b) // 2 for a, b in zip(size, seen, strict=True))
+        assert (made == picture[top : top + seen[0], left : left + seen[1]]).all()
+    if size == (768, 1600):
+        halves = picture.reshape(384, 2, 800, 2, 3).mean((1, 3))
+        assert np.abs(made - halves).max() <= 0.5
 
 
 def test_frames_cost_no_work_on_the_style_side() -> None:
