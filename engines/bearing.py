@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from engines import Frames
-from engines.choice import psnr_db
-from engines.precision import convolutions, lower
+from engines.choice import LEAST_DB, psnr_db
+from engines.precision import AS_IT_IS, CENTRED, convolutions, lower
 from engines.runtime import pad
 from models.pictures import STYLE_SIDE, style_sized
 
@@ -32,8 +32,8 @@ outputs vary little around a large mean, would cost nearly everything."""
 def calibrate(
     model: onnx.ModelProto, style: Path, frames: list[Frames], precision: str
 ) -> dict[str, float]:
-    """The convolutions of a frame side that bear bf16 or int8, by the names of their nodes, each
-    with the largest magnitude that its input may have. ValueError: none does."""
+    """The convolutions of a frame side that bear bf16 or int8, as `lower` takes them. ValueError:
+    none does."""
     scenes = list(combined(style, frames))
     names = quantisable(model.graph) if precision == "int8" else convolutions(model.graph)
     seen = largest(model, names, scenes)
@@ -42,14 +42,25 @@ def calibrate(
     # Half painted is the harder case: raw features and styled ones lie far apart.
     few.append(scenes[-1] | {"strength": np.array(0.5, np.float32)})
     wanted = painted(model, few)
+
+    def near_db(bearing: dict[str, float]) -> float:
+        tried = copied(model)
+        lower(tried, precision, bearing)
+        pairs = zip(painted(rehearsed(tried), few), wanted, strict=True)
+        return min(psnr_db(a, b) for a, b in pairs)
+
     bearing: dict[str, float] = {}
     for name in names:
-        one = {name: HEADROOM * seen[name]}
-        tried = copied(model)
-        lower(tried, precision, one)
-        pairs = zip(painted(rehearsed(tried), few), wanted, strict=True)
-        if min(psnr_db(a, b) for a, b in pairs) >= ALONE_DB[precision]:
+        one = {name: HEADROOM * seen[name] if precision == "int8" else AS_IT_IS}
+        if near_db(one) >= ALONE_DB[precision]:
             bearing |= one
+    if precision == "bf16":
+        # Of the rest those that take most of the time, the least noisy first.
+        apart = {name: near_db({name: CENTRED}) for name in broad(model.graph) - bearing.keys()}
+        for name in sorted(apart, key=apart.__getitem__, reverse=True):
+            if near_db(bearing | {name: CENTRED}) < LEAST_DB:
+                break
+            bearing[name] = CENTRED
     if not bearing:
         raise ValueError(f"no convolution of it bears {precision}: take a finer precision")
     return bearing
@@ -126,14 +137,21 @@ def rehearsed(model: onnx.ModelProto) -> onnx.ModelProto:
 def quantisable(graph: onnx.GraphProto) -> list[str]:
     """Full convolutions between features. What touches RGB would show, and depthwise ones gain
     nothing from int8."""
+    full = [node for node in graph.node if node.op_type == "Conv" and not split(node)]
     shapes = {tensor.name: tensor.dims for tensor in graph.initializer}
-    found = []
-    for node in graph.node:
-        if node.op_type == "Conv":
-            groups = next((a.i for a in node.attribute if a.name == "group"), 1)
-            outputs, inputs = shapes[node.input[1]][:2]
-            found += [node.name] if groups == 1 and min(outputs, inputs) > 3 else []
-    return found
+    return [node.name for node in full if min(shapes[node.input[1]][:2]) > 3]
+
+
+def broad(graph: onnx.GraphProto) -> set[str]:
+    """Full convolutions that look further than a pixel: they compute more than they move."""
+    full = [node for node in graph.node if node.op_type == "Conv" and not split(node)]
+    shapes = {tensor.name: tensor.dims for tensor in graph.initializer}
+    return {node.name for node in full if max(shapes[node.input[1]][2:]) > 1}
+
+
+def split(conv: onnx.NodeProto) -> bool:
+    """Whether its channels are in groups."""
+    return any(a.i > 1 for a in conv.attribute if a.name == "group")
 
 
 def largest(model: onnx.ModelProto, names: list[str], scenes: list[Arrays]) -> dict[str, float]:

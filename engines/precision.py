@@ -21,6 +21,10 @@ TYPES = {
 MOVERS = {"Add", "AveragePool", "Concat", "DepthToSpace", "Pad", "Relu", "Resize", "Slice"}
 """Keep the type of what they are given. Whatever else lies between convolutions (sums, squares and
 roots: the statistics of attention and normalisation) stays in float32."""
+AS_IT_IS, CENTRED = 0.0, 1.0
+"""How a convolution is lowered. Centred: what is rounded is how far its input and its output are
+from their means over the frame; what these come to is added in float32. Where little varies around
+a large mean, most of a few bits would be the mean's."""
 OPSET_OF_BF16 = 22
 """The first opset whose convolutions take it; for our operators nothing else changed since 20."""
 
@@ -34,10 +38,10 @@ def lower(
 ) -> None:
     """Rewrite a graph of graph.py, in place, so that it computes in this precision.
 
-    `bearing`: the convolutions that bear it, by the names of their nodes, each with the largest
-    magnitude that its input may have (of use for int8 only); None: all. The others stay in float32;
-    with int8 they become `rest`, because CPUs that know 8 bits are slow in float16. `pinned`: stay
-    in float32 in any case.
+    `bearing`: the convolutions that bear it, by the names of their nodes; None: all. For int8 each
+    with the largest magnitude that its input may have, else AS_IT_IS or CENTRED. The others stay in
+    float32; with int8 they become `rest`, because CPUs that know 8 bits are slow in float16.
+    `pinned`: stay in float32 in any case.
     """
     if precision != "fp32":
         kind = TYPES[rest if precision == "int8" else precision]
@@ -79,6 +83,7 @@ class Lowering:
     ) -> None:
         self._graph, self._kind = graph, kind
         self._ranges = bearing if precision == "int8" else {}
+        self._centred = {n for n, how in bearing.items() if how == CENTRED} - self._ranges.keys()
         lowered = convolutions(graph) if precision == "int8" else bearing
         self._chosen = {name for name in lowered if name not in pinned}
         self._weights = {tensor.name: tensor for tensor in graph.initializer}
@@ -90,6 +95,9 @@ class Lowering:
         """Chosen convolutions, and what moves their values on to the next, become low."""
         for node in list(self._graph.node):
             data = node.input if node.op_type in ("Add", "Concat") else node.input[:1]
+            if node.name in self._chosen & self._centred:
+                self._centre(node)
+                continue
             if node.name in self._chosen:
                 node.input[:] = self._inputs(node)
                 self._low.update(node.output)
@@ -109,6 +117,26 @@ class Lowering:
             picture = self._quantised(picture, conv.name, np.array(self._ranges[conv.name]))
             weight = self._quantised(weight, f"{conv.name}.weight", most, axis=0)
         return [picture, weight, *bias]
+
+    def _centre(self, conv: onnx.NodeProto) -> None:
+        """The convolution of what is left without the mean of each channel, and that of the means,
+        which are the same everywhere: its weights summed over their places are enough. Padding
+        stands in nodes of its own."""
+        name, (picture, weight, *bias) = conv.name, conv.input
+        picture = self._as_float32(picture)
+        axes = self._constant("centred.axes", TensorProto.INT64, np.array([2, 3]))
+        mean = self._node("ReduceMean", [picture, axes], f"{name}.mean", keepdims=1)
+        apart = self._node("Sub", [picture, mean], f"{name}.apart")
+        summed = numpy_helper.to_array(self._weights[weight]).sum((2, 3), keepdims=True)
+        sums = self._constant(f"{name}.sums", TensorProto.FLOAT, summed)
+        groups = {a.name: a.i for a in conv.attribute if a.name == "group"}
+        offset = self._node("Conv", [mean, sums, *bias], f"{name}.offset", **groups)
+        whole = conv.output[0]
+        conv.input[:] = [self._as_low(apart), self._as_low(weight)]
+        conv.output[:] = [f"{name}.around"]
+        self._nodes.append(conv)
+        self._low.add(f"{name}.around")
+        self._node("Add", [self._as_float32(f"{name}.around"), offset], whole)
 
     def _as_low(self, name: str) -> str:
         if name in self._low:

@@ -14,12 +14,12 @@ import onnxruntime
 import pytest
 import torch
 from conftest import ROOT, Run
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from engines import Engine, cache, load_engine
 from engines.bearing import calibrate, rehearsed
 from engines.choice import scene
-from engines.precision import cast_bytes_first, convolutions, lower
+from engines.precision import AS_IT_IS, CENTRED, cast_bytes_first, convolutions, lower
 from engines.runtime import graph
 from engines.tensorrt import (
     LEAST_DB,
@@ -149,7 +149,7 @@ def test_bytes_meet_nothing_but_a_cast(model: str, side: str) -> None:
     ("precision", "kind"), [("fp16", TensorProto.FLOAT16), ("bf16", TensorProto.BFLOAT16)]
 )
 def test_statistics_stay_in_float32(model: str, precision: str, kind: int) -> None:
-    every = dict.fromkeys(convolutions(onnx.load(graph(model, "frame")).graph), 1.0)
+    every = dict.fromkeys(convolutions(onnx.load(graph(model, "frame")).graph), AS_IT_IS)
     network = lowered(model, "frame", precision, **every)
     onnx.checker.check_model(network, full_check=True)
     known = onnx.shape_inference.infer_shapes(network, strict_mode=True).graph
@@ -187,6 +187,37 @@ def test_of_8_bits_the_others_are_in_float16_and_those_pinned_in_float32() -> No
     assert sum(n.op_type == "QuantizeLinear" for n in known.node) == 2
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+def test_centred_convolutions_bear_what_varies_little(groups: int) -> None:
+    """Around a mean a hundred times as large, as in a clear sky."""
+    rng = np.random.default_rng(0)
+    weight = rng.normal(0, 0.1, (8, 4 // groups, 3, 3)).astype(np.float32)
+    conv = helper.make_node(
+        "Conv", ["x", "weight", "bias"], ["y"], name="conv", group=groups, pads=[0] * 4
+    )
+    graph = helper.make_graph(
+        [conv, helper.make_node("Neg", ["y"], ["painted"])],
+        "one",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, "h", "w"])],
+        [helper.make_tensor_value_info("painted", TensorProto.FLOAT, [1, 8, None, None])],
+        [
+            numpy_helper.from_array(weight, "weight"),
+            numpy_helper.from_array(rng.normal(0, 1, 8).astype(np.float32), "bias"),
+        ],
+    )
+    network = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    x = (3 + 0.03 * rng.normal(0, 1, (1, 4, 40, 56))).astype(np.float32)
+    wanted = run(network, {"x": x})["painted"]
+    errors = {}
+    for how in (AS_IT_IS, CENTRED):
+        low = onnx.ModelProto()
+        low.CopyFrom(network)
+        lower(low, "bf16", {"conv": how})
+        onnx.checker.check_model(low, full_check=True)
+        errors[how] = np.square(run(rehearsed(low), {"x": x})["painted"] - wanted).mean()
+    assert 0 < errors[CENTRED] < errors[AS_IT_IS] / 100
+
+
 def test_calibration_frames_are_spread_over_the_clip(tmp_path: Path) -> None:
     for i in range(24):
         cv2.imwrite(str(tmp_path / f"{i:03}.png"), np.full((40, 72, 3), 10 * i, np.uint8))
@@ -221,7 +252,7 @@ def test_int8_is_calibrated_on_a_clip() -> None:
 def test_bfloat16_is_for_convolutions_that_bear_it() -> None:
     network = onnx.load(graph("compact", "frame"))
     inputs = inputs_of("compact", picture("mosaic")) | {"frames": picture("wave")[None]}
-    every = dict.fromkeys(convolutions(network.graph), 1.0)
+    every = dict.fromkeys(convolutions(network.graph), AS_IT_IS)
     bearing = calibrate(network, graph("compact", "style"), frames_of(None, 192), "bf16")
     assert len(every) / 2 < len(bearing) < len(every)
     theirs = run(network, inputs)["painted"]
