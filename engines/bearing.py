@@ -25,8 +25,11 @@ HEADROOM = 1.5
 """Of the largest value seen: other styles and scenes reach further, and clipping costs more than
 coarser steps."""
 ALONE_DB = {"bf16": 50.0, "int8": 44.0}
-"""A convolution that by itself costs the picture more than that is left out: a few of them, whose
-outputs vary little around a large mean, would cost nearly everything."""
+"""Convolutions that by themselves cost the picture no more than that are in: a few of the others,
+whose outputs vary little around a large mean, would cost nearly everything."""
+WHOLE_DB = {"bf16": LEAST_DB, "int8": 34.0}
+"""So near the whole has to stay where more come in, the least noisy first: with bfloat16 of those
+that take most of the time, centred."""
 
 
 def calibrate(
@@ -49,18 +52,17 @@ def calibrate(
         pairs = zip(painted(rehearsed(tried), few), wanted, strict=True)
         return min(psnr_db(a, b) for a, b in pairs)
 
-    bearing: dict[str, float] = {}
-    for name in names:
-        one = {name: HEADROOM * seen[name] if precision == "int8" else AS_IT_IS}
-        if near_db(one) >= ALONE_DB[precision]:
-            bearing |= one
+    hows = {n: HEADROOM * seen[n] if precision == "int8" else AS_IT_IS for n in names}
+    alone_db = {name: near_db({name: how}) for name, how in hows.items()}
+    bearing = {name: hows[name] for name in names if alone_db[name] >= ALONE_DB[precision]}
+    rest = {name: how for name, how in hows.items() if name not in bearing}
     if precision == "bf16":
-        # Of the rest those that take most of the time, the least noisy first.
-        apart = {name: near_db({name: CENTRED}) for name in broad(model.graph) - bearing.keys()}
-        for name in sorted(apart, key=apart.__getitem__, reverse=True):
-            if near_db(bearing | {name: CENTRED}) < LEAST_DB:
-                break
-            bearing[name] = CENTRED
+        rest = dict.fromkeys(rest.keys() & broad(model.graph), CENTRED)
+        alone_db |= {name: near_db({name: CENTRED}) for name in rest}
+    for name in sorted(rest, key=alone_db.__getitem__, reverse=True):
+        if near_db(bearing | {name: rest[name]}) < WHOLE_DB[precision]:
+            break
+        bearing[name] = rest[name]
     if not bearing:
         raise ValueError(f"no convolution of it bears {precision}: take a finer precision")
     return bearing
