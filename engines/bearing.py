@@ -145,10 +145,12 @@ def quantisable(graph: onnx.GraphProto) -> list[str]:
 
 
 def broad(graph: onnx.GraphProto) -> set[str]:
-    """Full convolutions that look further than a pixel: they compute more than they move."""
+    """Full convolutions that look further than a pixel: they compute more than they move. Not those
+    that pad by zeros themselves: there the means are not the same at the edges."""
     full = [node for node in graph.node if node.op_type == "Conv" and not split(node)]
     shapes = {tensor.name: tensor.dims for tensor in graph.initializer}
-    return {node.name for node in full if max(shapes[node.input[1]][2:]) > 1}
+    padded = {n.name for n in full for a in n.attribute if a.name == "pads" and any(a.ints)}
+    return {n.name for n in full if max(shapes[n.input[1]][2:]) > 1} - padded
 
 
 def split(conv: onnx.NodeProto) -> bool:

@@ -27,10 +27,12 @@ PACKAGES = {
     "onnx": ("onnxruntime", "onnxruntime-gpu"),
     "openvino": ("openvino",),
     "openvino-bf16": ("openvino",),
+    "tensorrt": ("tensorrt", "tensorrt-cu12", "tensorrt-cu13"),
 }
 """What brings the runtimes beside torch: one of these each."""
-HALVED = ("cuda", "openvino-bf16")
+HALVED = ("cuda", "openvino-bf16", "tensorrt")
 """They compute in half precision what bears it."""
+ON_GPUS = {"cuda", "tensorrt"}
 LEAST_DB = 40.0
 """That their painting is near torch's."""
 SIDE = 384
@@ -145,9 +147,11 @@ def measure(model: str, device: str, threads: int | None, path: Path) -> None:
     wanted = reference(frame, code, 1.0, False)
     sound: dict[str, tuple[Engine, Any]] = {"torch": (reference, code)}
     refused = []
-    for kind in (*installed(), *(("cuda",) if where.startswith("cuda") else ())):
+    for kind in sorted({"cuda", *installed()} - (set() if "cuda" in where else ON_GPUS)):
         try:
-            engine = make_engine(kind, model, where, threads)
+            engine: Any = make_engine(kind, model, where, threads)
+            if kind == "tensorrt" and not engine.settle():
+                raise ValueError(engine.why)
             code = engine.encode_style(style)
             check(kind, engine(frame, code, 1.0, False), wanted)
             sound[kind] = engine, code

@@ -340,9 +340,10 @@ class TensorRtEngine:
         if there:
             read.wait()
 
-    def settle(self) -> None:
-        """Wait until the engine is built and in place, or `why` says that there will be none."""
+    def settle(self) -> bool:
+        """Wait until the engine is built and in place. False: there will be none, as `why` says."""
         self._thread.join()
+        return self._plan is not None
 
     def _prepare(self, name: str, make: Callable[[Path], None]) -> None:
         """Put the engine in place, if it can be had and paints the same."""

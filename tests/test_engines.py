@@ -271,6 +271,36 @@ def test_auto_does_without_runtimes_that_fail(
     assert "onnx: illegal instruction, openvino: illegal instruction" in engine.why
 
 
+@pytest.mark.parametrize("built", [True, False])
+def test_auto_takes_tensorrt_once_it_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, built: bool
+) -> None:
+    class Fake:
+        why = "engine torch: no tensorrt (it says no)"
+
+        def __init__(self, frame_s: float) -> None:
+            self._frame_s = frame_s
+
+        def encode_style(self, style: object) -> object:
+            return None
+
+        def __call__(self, frames: np.ndarray, *about: object) -> np.ndarray:
+            time.sleep(self._frame_s)
+            return frames
+
+        def settle(self) -> bool:
+            return built
+
+    paces = {"torch": 0.02, "tensorrt": 0.002, "cuda": 0.01}
+    monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path))
+    monkeypatch.setattr("engines.pytorch.pick_device", lambda _: "cuda:0")
+    monkeypatch.setattr(choice, "installed", lambda: {"tensorrt": "torch"})  # some package
+    monkeypatch.setattr(choice, "make_engine", lambda kind, *_: Fake(paces[kind]))
+    taken = choice.known("compact", "cuda", None)
+    assert taken["engine"] == ("tensorrt" if built else "cuda")
+    assert ("it says no" in taken["why"]) != built
+
+
 def test_a_choice_is_of_all_gpus_whichever_a_stylizer_may_see(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

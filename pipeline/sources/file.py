@@ -341,7 +341,8 @@ class FileSource:
         """Says what was missing or repaired, once all frames are out, of which the last one comes
         at `last_s` and is shown for `lasts_s`."""
         if self._repaired:
-            self.notices.append(f"{self._repaired} time stamps were missing or went back; repaired")
+            stamps = "time stamp was" if self._repaired == 1 else "time stamps were"
+            self.notices.append(f"{self._repaired} {stamps} missing or went back; repaired")
         if count == 0:
             raise SourceInvalid(f"{shown(self._text)} has no frames in the part asked for")
         parts = []
