@@ -7,6 +7,7 @@ Found in a process of its own: tracing replaces builtins for a while, which pain
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from threading import Thread
 
@@ -16,8 +17,9 @@ from engines import Arrays, Engine, Frames, choice, said
 from engines.pytorch import Code, TorchEngine
 from engines.runtime import GraphEngine
 
-WORTH = 48
-"""Frames; who paints fewer, such as a picture, is done before others would be."""
+WORTH_S = 20.0
+"""Who has painted for so long is likely to go on: the search takes longer, and is lost for who ends
+before it."""
 TRY = """
 import os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
@@ -34,7 +36,7 @@ class UndecidedEngine(TorchEngine):
     def __init__(self, model: str, device: str = "auto", threads: int | None = None) -> None:
         super().__init__(model, device, threads)
         self._about = model, device, threads
-        self._count = 0
+        self._began_s: float | None = None
         self._search: Thread | None = None
         self._taken: Engine | None = None
 
@@ -44,8 +46,8 @@ class UndecidedEngine(TorchEngine):
             painted = taken(frames, its_own(taken, code), strength, keep_color)
             self.why = taken.why
             return painted
-        self._count += len(frames)
-        if self._search is None and self._count > WORTH:
+        self._began_s = self._began_s or time.monotonic()
+        if self._search is None and time.monotonic() - self._began_s > WORTH_S:
             self.why = "engine torch, while the fastest for this model is found beside it, once"
             about = frames[:1].shape, code
             self._search = Thread(target=self._find, args=about, daemon=True)

@@ -17,9 +17,9 @@ from conftest import ROOT, Run
 from fresh import weights
 
 import models
-from engines import Engine, cache, choice, load_engine
+from engines import Engine, cache, choice, load_engine, undecided
 from engines.sparing import shortage
-from engines.undecided import WORTH, UndecidedEngine
+from engines.undecided import UndecidedEngine
 
 GRAPHS = ("onnx", "openvino")
 
@@ -166,9 +166,9 @@ def test_auto_takes_the_fastest_and_keeps_to_it(kept: Path) -> None:
 
 
 def swap(beside: UndecidedEngine, code: object) -> list[np.ndarray]:
-    """Frames of it until it has found out, and one after."""
+    """Two frames before it knows, and one after."""
     x = frame(48, 64)
-    painted = [beside(x, code, 0.7, True) for _ in range(WORTH + 1)]
+    painted = [beside(x, code, 0.7, True) for _ in range(2)]
     beside.settle()
     return [*painted, beside(x, code, 0.7, True)]
 
@@ -178,11 +178,12 @@ def test_auto_paints_at_once_and_gives_way_to_the_fastest(
     kept: Path, torch_engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Codes and mixes that were made before it hold on."""
+    monkeypatch.setattr(undecided, "WORTH_S", 0)
     beside = load_engine("compact", "cpu", 1, "auto")
     assert isinstance(beside, UndecidedEngine)
     made = [beside.encode_style(style(name)) for name in ("ink", "wave")]
     code = beside.mix(made, [1, 2])
-    first, *_, then, last = swap(beside, code)
+    first, then, last = swap(beside, code)
     wanted = torch_engine(frame(48, 64), code, 0.7, True)
     assert (first == wanted).all()
     assert (then == wanted).all()
@@ -202,8 +203,9 @@ def test_torch_paints_on_where_nothing_can_be_tried(
     monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path))
     beside = load_engine("compact", "cpu", 1, "auto")
     assert isinstance(beside, UndecidedEngine)
+    monkeypatch.setattr(undecided, "WORTH_S", 0)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
-    first, *_, last = swap(beside, beside.encode_style(style("ink")))
+    first, _, last = swap(beside, beside.encode_style(style("ink")))
     assert (first == last).all()
     assert beside.why.startswith("engine torch: no other can be tried (")
 
@@ -212,7 +214,8 @@ LEAVES = """
 import os, time
 import numpy as np
 from pathlib import Path
-from engines import load_engine
+from engines import load_engine, undecided
+undecided.WORTH_S = 0
 engine = load_engine("compact", "cpu", 1, "auto")
 code = engine.encode_style(np.zeros((64, 64, 3), np.uint8))
 def children():
