@@ -46,7 +46,12 @@ CLOSE = 1
 def choose(model: str, device: str, threads: int | None) -> Engine:
     """The engine, at once: where none is known yet, torch, which later gives way to it."""
     if is_known(model, device, threads):
-        return taken(model, device, threads)
+        try:
+            return taken(model, device, threads)
+        except ValueError:  # what was there when it was measured is gone
+            cache.forget(record(model, device, threads))
+        except (RuntimeError, MemoryError):  # such as for memory that others have just now
+            pass
     from engines.undecided import UndecidedEngine
 
     return UndecidedEngine(model, device, threads)
@@ -55,18 +60,14 @@ def choose(model: str, device: str, threads: int | None) -> Engine:
 def taken(model: str, device: str, threads: int | None) -> Engine:
     """The engine that is known, else found now, with what was measured in its `why`."""
     found = known(model, device, threads)
-    try:
-        engine = make_engine(found["engine"], model, found["device"], threads)
-    except (ValueError, RuntimeError):  # what was there when it was measured may be gone
-        cache.forget(record(model, device, threads))
-        found = known(model, device, threads)
-        engine = make_engine(found["engine"], model, found["device"], threads)
+    engine = make_engine(found["engine"], model, found["device"], threads)
     engine.why = found["why"]
     return engine
 
 
 def known(model: str, device: str, threads: int | None) -> dict[str, Any]:
-    """The choice: `engine`, `device` and `why`. Where it is not known yet, which takes a minute."""
+    """The choice: `engine`, `device` and `why`. Where it is not known yet, found now, in a minute
+    or, where TensorRT builds, in some."""
     make = partial(measure, model, device, threads)
     try:
         found: dict[str, Any] = json.loads(
@@ -157,7 +158,7 @@ def measure(model: str, device: str, threads: int | None, path: Path) -> None:
             sound[kind] = engine, code
         except Exception as error:  # noqa: BLE001  whatever a runtime raises, torch paints
             refused.append(f"{kind}: {said(error)}")
-    times = paces_ms(sound, frame)
+    times = paces_ms(sound, frame, refused)
     best = min(times, key=times.__getitem__)
     others = [f"{kind} {ms:.0f}" for kind, ms in times.items() if kind != best]
     on = "" if where == "cpu" else f" on {where}"
@@ -190,18 +191,28 @@ def scene() -> tuple[Frames, Frames]:
     return smooth[::-1] // 2 + rough, smooth[None]
 
 
-def paces_ms(engines: dict[str, tuple[Engine, Any]], frame: Frames) -> dict[str, float]:
+def paces_ms(
+    engines: dict[str, tuple[Engine, Any]], frame: Frames, refused: list[str]
+) -> dict[str, float]:
     """Time of a frame of each engine with its code, ms: the lower quartile of rounds in which all
-    take turns, so that whatever else the machine does takes from all alike."""
-    taken: dict[str, list[float]] = {kind: [] for kind in engines}
+    take turns, so that whatever else the machine does takes from all alike. Those that fail are
+    among the refused."""
+    spans: dict[str, list[float]] = {kind: [] for kind in engines}
     began = time.perf_counter()
     rounds = 0
     while (spent := time.perf_counter() - began) < BUDGET_S * len(engines) or rounds < LEAST:
         if rounds and spent > LONGEST_S * len(engines):
             break  # of a busy machine, or of a model that takes seconds a frame
-        for kind, (engine, code) in engines.items():
+        # Each follows another in turn, whose threads may still be about.
+        for kind in sorted(spans, reverse=rounds % 2 == 0):
+            engine, code = engines[kind]
             before = time.perf_counter()
-            engine(frame, code, 1.0, False)
-            taken[kind].append(time.perf_counter() - before)
+            try:
+                engine(frame, code, 1.0, False)
+            except Exception as error:  # noqa: BLE001  whatever a runtime raises
+                refused.append(f"{kind}: {said(error)}")
+                del spans[kind]
+                continue
+            spans[kind].append(time.perf_counter() - before)
         rounds += 1
-    return {kind: float(np.quantile(spans, 0.25)) * 1000 for kind, spans in taken.items()}
+    return {kind: float(np.quantile(taken, 0.25)) * 1000 for kind, taken in spans.items()}

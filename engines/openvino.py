@@ -14,9 +14,9 @@ import onnx
 import openvino
 
 from engines import Arrays, Frames, cache
-from engines.bearing import calibrate, made_up
+from engines.bearing import calibrate, copied, made_up
 from engines.choice import LEAST_DB, psnr_db, scene
-from engines.precision import lower
+from engines.precision import AS_IT_IS, lower
 from engines.runtime import GraphEngine, Graphs, graph, made_of, traced
 from engines.sparing import shortage
 
@@ -92,16 +92,24 @@ def in_bfloat16(model: str, device: str = "auto", threads: int | None = None) ->
         return Graphs(f"{exact.name}-bf16", exact.style, {None: path})
 
     def write(path: Path) -> None:
-        made = onnx.load(graph(model, "frame"))
-        lower(made, "bf16", calibrate(made, exact.style, made_up(SIDE), "bf16"))
-        onnx.save(made, path)
+        source = onnx.load(graph(model, "frame"))
+        bearing = calibrate(source, exact.style, made_up(SIDE), "bf16")
+        # Those that came in last may be what is too much for other pictures.
+        fewer = {name: how for name, how in bearing.items() if how == AS_IT_IS}
+        for chosen in filter(None, (bearing, fewer)):
+            made = copied(source)
+            lower(made, "bf16", chosen)
+            onnx.save(made, path)
+            if (near := nearness_db(path)) >= LEAST_DB:
+                return
+        raise ValueError(f"{near:.0f} dB from float32, which is another picture")
+
+    def nearness_db(path: Path) -> float:
         ours, theirs = (OpenVinoEngine(model, device, threads, g) for g in (lowered(path), exact))
         style, frame = scene()
         code = theirs.encode_style(style)
         # Half painted is the harder case: raw features and styled ones lie far apart.
-        near = min(psnr_db(*(e(frame, code, s, False) for e in (ours, theirs))) for s in (1.0, 0.5))
-        if near < LEAST_DB:
-            raise ValueError(f"{near:.0f} dB from float32, which is another picture")
+        return min(psnr_db(*(e(frame, code, s, False) for e in (ours, theirs))) for s in (1.0, 0.5))
 
     # Only what is sound comes to lie in the cache.
     path = cache.obtain(f"{made_of(model)}-bf16-frame.onnx", write)

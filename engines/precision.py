@@ -25,6 +25,8 @@ AS_IT_IS, CENTRED = 0.0, 1.0
 """How a convolution is lowered. Centred: what is rounded is how far its input and its output are
 from their means over the frame; what these come to is added in float32. Where little varies around
 a large mean, most of a few bits would be the mean's."""
+OFFSET, WHOLE = ".offset", ".whole"
+"""Ends of the names of two nodes of a centred convolution: that of the means, and the sum."""
 OPSET_OF_BF16 = 22
 """The first opset whose convolutions take it; for our operators nothing else changed since 20."""
 
@@ -55,6 +57,11 @@ def lower(
 def convolutions(graph: onnx.GraphProto) -> list[str]:
     """The names of all of them, in order."""
     return [node.name for node in graph.node if node.op_type == "Conv"]
+
+
+def pads(conv: onnx.NodeProto) -> bool:
+    """Whether it pads, by zeros, itself."""
+    return any(any(a.ints) or a.s.startswith(b"SAME") for a in conv.attribute if "pad" in a.name)
 
 
 def cast_bytes_first(model: onnx.ModelProto) -> None:
@@ -122,21 +129,24 @@ class Lowering:
         """The convolution of what is left without the mean of each channel, and that of the means,
         which are the same everywhere: its weights summed over their places are enough. Padding
         stands in nodes of its own."""
+        if pads(conv):
+            raise ValueError(f"{conv.name} pads by zeros, where no mean is to be taken out")
         name, (picture, weight, *bias) = conv.name, conv.input
         picture = self._as_float32(picture)
         axes = self._constant("centred.axes", TensorProto.INT64, np.array([2, 3]))
-        mean = self._node("ReduceMean", [picture, axes], f"{name}.mean", keepdims=1)
-        apart = self._node("Sub", [picture, mean], f"{name}.apart")
+        mean = self._node("ReduceMean", [picture, axes], f"{picture}.mean", keepdims=1)
+        apart = self._node("Sub", [picture, mean], f"{picture}.apart")
         summed = numpy_helper.to_array(self._weights[weight]).sum((2, 3), keepdims=True)
         sums = self._constant(f"{name}.sums", TensorProto.FLOAT, summed)
         groups = {a.name: a.i for a in conv.attribute if a.name == "group"}
-        offset = self._node("Conv", [mean, sums, *bias], f"{name}.offset", **groups)
+        offset = self._node("Conv", [mean, sums, *bias], name + OFFSET, **groups)
         whole = conv.output[0]
         conv.input[:] = [self._as_low(apart), self._as_low(weight)]
         conv.output[:] = [f"{name}.around"]
         self._nodes.append(conv)
         self._low.add(f"{name}.around")
-        self._node("Add", [self._as_float32(f"{name}.around"), offset], whole)
+        around = self._as_float32(f"{name}.around")
+        self._nodes.append(helper.make_node("Add", [around, offset], [whole], name + WHOLE))
 
     def _as_low(self, name: str) -> str:
         if name in self._low:

@@ -4,16 +4,17 @@ fastest is found beside it and takes over between two frames.
 Found in a process of its own: tracing replaces builtins for a while, which painting uses too.
 """
 
-import os
+import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 
-from engines import Arrays, Engine, Frames, choice, said
+from engines import Arrays, Engine, Frames, make_engine, said
 from engines.pytorch import Code, TorchEngine
 from engines.runtime import GraphEngine
 
@@ -21,11 +22,12 @@ WORTH_S = 20.0
 """Who has painted for so long is likely to go on: the search takes longer, and is lost for who ends
 before it."""
 TRY = """
-import os, sys, threading
+import json, os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).start()
+root, model, device, threads = sys.argv[1:]
+sys.path.insert(0, root)
 from engines import choice
-model, device, threads = sys.argv[1:]
-choice.known(model, device, int(threads) if threads else None)
+print(json.dumps(choice.known(model, device, int(threads) if threads else None)))
 """
 """Ends with the process that wants to know, however that ends."""
 
@@ -37,40 +39,53 @@ class UndecidedEngine(TorchEngine):
         super().__init__(model, device, threads)
         self._about = model, device, threads
         self._began_s: float | None = None
+        self._latest: tuple[tuple[int, ...], bool] = (1, 64, 64, 3), False
         self._search: Thread | None = None
         self._taken: Engine | None = None
+        self._found = ""  # what became of the search
 
     def __call__(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
         """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness."""
         if (taken := self._taken) is not None:
-            painted = taken(frames, its_own(taken, code), strength, keep_color)
-            self.why = taken.why
-            return painted
+            try:
+                painted = taken(frames, its_own(taken, code), strength, keep_color)
+            except (RuntimeError, MemoryError) as error:  # it would fail again
+                self._taken, self.batch = None, self._batch
+                self._found = f"engine torch paints on: {said(error)}"
+            else:
+                self.why = taken.why
+                return painted
+        self._latest = frames.shape, keep_color
         self._began_s = self._began_s or time.monotonic()
         if self._search is None and time.monotonic() - self._began_s > WORTH_S:
-            self.why = "engine torch, while the fastest for this model is found beside it, once"
-            about = frames[:1].shape, code
-            self._search = Thread(target=self._find, args=about, daemon=True)
+            self._found = "engine torch, while the fastest for this model is found beside it, once"
+            self._search = Thread(target=self._find, args=(code,), daemon=True)
             self._search.start()
-        return super().__call__(frames, code, strength, keep_color)
+        painted = super().__call__(frames, code, strength, keep_color)
+        self.why = "; ".join(filter(None, [self._found, self._sparing.notice]))
+        return painted
 
     def settle(self) -> None:
         """Wait until another engine has taken over, or `why` says that torch stays."""
         if self._search is not None:
             self._search.join()
 
-    def _find(self, shape: tuple[int, ...], code: Code) -> None:
-        """Have the engines tried, and the fastest ready for frames of this shape."""
+    def _find(self, code: Code) -> None:
+        """Have the engines tried, and the fastest ready for such frames as come."""
+        model, _, threads = self._about
         try:
-            tried(*self._about)
-            if choice.known(*self._about)["engine"] == "torch":
-                self.why = choice.known(*self._about)["why"]
+            found = tried(*self._about)
+            self._found = found["why"]
+            if found["engine"] == "torch":
                 return
-            taken = choice.taken(*self._about)
-            taken(np.zeros(shape, np.uint8), its_own(taken, code), 1.0, False)
+            taken = make_engine(found["engine"], model, found["device"], threads)
+            taken.why = found["why"]
+            shape, keep_color = self._latest
+            taken(np.zeros(shape, np.uint8), its_own(taken, code), 1.0, keep_color)
         except Exception as error:  # noqa: BLE001  whatever it is, torch paints on
-            self.why = f"engine torch: no other can be tried ({said(error)})"
+            self._found = f"engine torch: no other can be tried ({said(error)})"
             return
+        self._batch, self.batch = self.batch, taken.batch
         self._taken = taken
 
 
@@ -81,18 +96,25 @@ def its_own(engine: Engine, code: Code) -> Code | Arrays:
     return code
 
 
-def tried(model: str, device: str, threads: int | None) -> None:
-    """Let another process find the fastest engine. RuntimeError: it fails."""
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]
+def tried(model: str, device: str, threads: int | None) -> dict[str, Any]:
+    """Let another process find the fastest engine -> choice.known. RuntimeError: it fails."""
+    root = str(Path(__file__).parents[1])
     with subprocess.Popen(
-        [sys.executable, "-c", TRY, model, device, str(threads or "")],
+        # Not from the folder that the user happens to be in, where other modules may lie.
+        [sys.executable, "-P", "-c", TRY, root, model, device, str(threads or "")],
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
     ) as process:
+        assert process.stdout
         assert process.stderr
-        lines = process.stderr.read().splitlines()
-    if process.returncode:
-        raise RuntimeError(lines[-1] if lines else f"exit code {process.returncode}")
+        errors: list[str] = []
+        listener = Thread(target=lambda: errors.extend(process.stderr or ()), daemon=True)
+        listener.start()
+        lines = process.stdout.read().splitlines()
+        listener.join()
+    if process.returncode or not lines:
+        raise RuntimeError(errors[-1] if errors else f"exit code {process.returncode}")
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found

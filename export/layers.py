@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from engines.graph import FrameSide
+from engines.precision import OFFSET, WHOLE
 from models.styles import Code
 
 FURTHEST = {"fp32": 1e-3, "fp16": 2e-2, "bf16": 1e-1, "int8": 2e-1}
@@ -34,7 +35,10 @@ class Layer:
 def layers(model: nn.Module, graph: Path, code: Code, frame: NDArray[np.uint8]) -> list[Layer]:
     """All convolutions of an ONNX graph of the frame side, in order, held against torch's for a
     frame (1,H,W,3)."""
-    names = [(n.name, n.output[0]) for n in onnx.load(graph).graph.node if n.op_type == "Conv"]
+    nodes = onnx.load(graph).graph.node
+    outputs = {n.name: n.output[0] for n in nodes}
+    convs = [n.name for n in nodes if n.op_type == "Conv" and not n.name.endswith(OFFSET)]
+    names = [(name, outputs.get(name + WHOLE, outputs[name])) for name in convs]
     theirs = in_torch(model, code, frame)
     ours = in_graph(graph, [output for _, output in names], code, frame)
     return [

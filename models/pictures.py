@@ -24,6 +24,8 @@ LARGE_PX = 4096
 """A picture with a longer side is scaled down to it while it is read."""
 STYLE_SIDE = 384
 """px, the short side at which larger pictures are encoded: it sets the scale of the strokes."""
+SMALL_SIDE = 160
+"""px, the short side below which a style picture is not cut."""
 MULTIPLE = 16
 """px, of both sides: the models reduce a picture to a sixteenth, and what they would add to the
 edges would count as style."""
@@ -135,12 +137,14 @@ def _halved(picture: Image.Image) -> Image.Image:
 def style_sized(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A style picture (H,W,3) as it is encoded: STYLE_SIDE px at the short side at most, as styles
     were scaled in training, and from the middle of it whole multiples of MULTIPLE, two at least.
-    Scaled to these it would be softer, and so would be what is painted."""
+    Scaled to these it would be softer, and so would be what is painted; only of a small one, much
+    of which would be cut off, it is."""
     h, w = picture.shape[:2]
     scale = min(1.0, STYLE_SIDE / min(h, w))
-    size = [max(2 * MULTIPLE, round(side * scale)) for side in (w, h)]
+    whole = 1 if min(h, w) >= SMALL_SIDE else MULTIPLE
+    size = [max(2 * MULTIPLE, round(side * scale / whole) * whole) for side in (w, h)]
     if size != [w, h]:
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         picture = cast(NDArray[np.uint8], cv2.resize(picture, size, interpolation=how))
     h, w = (side // MULTIPLE * MULTIPLE for side in size[::-1])
     top, left = (size[1] - h) // 2, (size[0] - w) // 2

@@ -14,7 +14,7 @@ import numpy as np
 from av.error import FFmpegError
 from av.logging import Capture
 
-from engines import cache, choice
+from engines import cache, choice, said
 from pipeline.cameras import cameras, listed
 from pipeline.confined import confined
 from pipeline.errors import StreamError
@@ -123,11 +123,18 @@ def advice() -> Iterator[tuple[str, str]]:
     """The engine that a run would take, and what it comes to."""
     about = MODEL, "auto", os.cpu_count()
     if not choice.is_known(*about):
-        print("measuring the engines, once for this model: up to a minute ...", flush=True)
-    engine = choice.taken(*about)
+        print("trying the engines, once for this model: a minute or two ...", flush=True)
+    refused: list[str] = []
+    try:
+        engine = choice.taken(*about)
+        style, frame = choice.scene()
+        paces = choice.paces_ms({MODEL: (engine, engine.encode_style(style))}, frame, refused)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        refused.append(said(error))
+    if refused:
+        yield "fastest", f"cannot be run ({refused[0]}): name another --engine"
+        return
     yield "fastest", engine.why
-    style, frame = choice.scene()
-    paces = choice.paces_ms({MODEL: (engine, engine.encode_style(style))}, frame)
     rate = 1000 / paces[MODEL]
     # Time goes with the pixels; 16:9.
     short = sqrt(choice.SIDE**2 * rate / LIVE * 9 / 16) // 16 * 16

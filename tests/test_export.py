@@ -22,8 +22,11 @@ from safetensors.torch import save_file
 
 import models
 from engines import load_engine
+from engines.bearing import rehearsed, smooth
+from engines.precision import CENTRED, convolutions, lower
 from export import judgement, parity, write
 from export.__main__ import main
+from export.layers import layers
 from models import neat
 
 Arrays = dict[str, np.ndarray]
@@ -294,6 +297,21 @@ def test_layers_beyond_half_precision_are_pinned_or_named(
         said = capsys.readouterr().err
         assert f"first in {names[0]}" in said
         assert len(said.splitlines()) == 1
+
+
+def test_centred_layers_are_held_against_torch_as_a_whole(tmp_path: Path) -> None:
+    network = onnx.load(write.graph("compact", "frame"))
+    names = convolutions(network.graph)
+    lower(network, "bf16", dict.fromkeys(names[-17:-15], CENTRED))
+    path = tmp_path / "lowered.onnx"
+    onnx.save(rehearsed(network), path)
+    model = models.load("compact")
+    with torch.inference_mode():
+        code = model.encode_style(torch.rand(1, 3, 64, 64))
+    held = layers(model, path, code, smooth(64, 96, 2))
+    assert [layer.node for layer in held] == names
+    assert all(layer.error < 0.03 for layer in held)
+    assert any(layer.error > 1e-5 for layer in held)
 
 
 def test_parity_is_strict_in_fp32_and_in_decibels_in_fp16() -> None:
