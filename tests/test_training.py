@@ -7,6 +7,7 @@ everything that computes with them is the real thing.
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +50,9 @@ Train = Callable[..., tuple[int, str]]
 
 WIDTHS = {"1": 8, "2": 16, "3": 16, "4": 32, "5": 32}
 TINY = ("--batch", 2, "--side", 64, "--precision", "float32", "--short-side", 90)
+SEEN = ("content", "style", "covariance", "nearest", "local")
+UNSEEN = [word for term in SEEN for word in (f"--{term}-weight", 0)]
+"""Without terms on features: no loss network, so faster."""
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +172,71 @@ def test_broken_weights_replace_no_good_ones(material: Path, tmp_path: Path, tra
     assert code == 1
     assert "step 4: weights are not finite; the last checkpoint may be better" in said
     assert [(tmp_path / name).read_bytes() for name in names] == good
+
+
+def test_a_broken_mean_of_the_weights_is_not_written(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    """It can be broken alone: in the checkpoint, or in half precision, in which it ships."""
+    path = tmp_path / "checkpoint.pt"
+    assert train(*compact(material, tmp_path, 2, *UNSEEN))[0] == 0
+    shipped = (tmp_path / "weights.safetensors").read_bytes()
+    kept = torch.load(path, weights_only=True)
+    first = next(iter(kept["shadow"].values()))
+    for number, code, message in (
+        (torch.nan, 2, f"{path} has weights that are not finite; choose another --out"),
+        (1e6, 1, "step 3: weights are not finite in half precision"),
+    ):
+        first.fill_(number)
+        torch.save(kept, path)
+        found, said = train(*compact(material, tmp_path, 3, *UNSEEN))
+        assert found == code
+        assert message in said.splitlines()[-1]
+        assert (tmp_path / "weights.safetensors").read_bytes() == shipped
+
+
+def test_a_run_goes_on_with_the_options_it_was_begun_with(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    out = tmp_path / "out"
+    path = out / "checkpoint.pt"
+    assert train(*compact(material, out, 2, *UNSEEN))[0] == 0
+    other = shutil.copytree(material / "style", tmp_path / "other")
+    for more, message in (
+        (["--grid-weight", 5, "--batch", 3], "--batch 2 (now 3), --grid-weight 3000.0 (now 5.0)"),
+        (["--content-weight", 5], "--content-weight 0.0 (now 5.0)"),
+        (["--style", other], f"--style {material / 'style'} (now {material / 'style'} {other})"),
+        (["--model", "neat"], None),
+    ):
+        code, said = train(*compact(material, out, 4, *UNSEEN, *more))
+        whole = f"error: {path} was begun with {message}: give the same, or another --out"
+        if message is None:
+            whole = (
+                f"error: {path} is of another model, or of other terms of the loss "
+                "(--model compact (now neat)); choose another --out"
+            )
+        assert (code, said.splitlines()) == (2, [whole])
+    # When it ends and how fast it learns may change, and that is said; a folder may be named anew.
+    words = compact(material, out, 3, *UNSEEN, "--rate", 0.0001, "--log-every", 1)
+    anew = os.path.relpath(material / "style")
+    code, said = train(*[anew if word == material / "style" else word for word in words])
+    assert code == 0, said
+    assert "resumed at step 2, --steps 2 (now 3), --rate 0.0006 (now 0.0001)\n" in said
+
+
+def test_a_checkpoint_without_options_is_gone_on_from(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    """As those are that earlier versions wrote; what it goes on with is kept then."""
+    path = tmp_path / "checkpoint.pt"
+    assert train(*compact(material, tmp_path, 2, *UNSEEN))[0] == 0
+    kept = torch.load(path, weights_only=True)
+    del kept["options"]
+    torch.save(kept, path)
+    code, said = train(*compact(material, tmp_path, 4, *UNSEEN, "--grid-weight", 5))
+    assert code == 0, said
+    assert "resumed at step 2\n" in said
+    assert torch.load(path, weights_only=True)["options"]["grid_weight"] == 5
 
 
 @pytest.mark.parametrize(
@@ -312,7 +381,7 @@ def test_what_learns_beside_a_model_goes_on_too(
         assert all(torch.equal(a[part][name], b[part][name]) for name in a[part])
     code, said = train(*narrow("neat", material, stopped, 6, "--domain-weight", 0))
     assert code == 2
-    assert "of other terms of the loss" in said
+    assert "of other terms of the loss (--domain-weight 5.0 (now 0.0))" in said
 
 
 def test_what_learns_beside_a_model_has_a_rate_of_its_own(
@@ -467,6 +536,15 @@ def test_the_published_weights_are_in_the_configs() -> None:
         (["--closest", 1.5], "1.5 is above 1"),
         (["--model", "nnst"], "it has nothing to train"),
         (["--coarse-steps", 5], "judged by the network that --deep names"),
+        (["--teacher", "compact"], "--teacher compact is of no use: say for how many steps"),
+        (["--style-weight", -1], "--style-weight: -1.0 is below 0"),
+        (["--alive-weight", "inf"], "--alive-weight: inf is no number"),
+        (["--critic-rate", -1], "--critic-rate: -1.0 is below 0"),
+        (["--rate", -0.1], "--rate: -0.1 is below 0"),
+        (["--longest", -5], "--longest: -5.0 is below 1e-06"),
+        (["--longest", 0], "--longest: 0.0 is below 1e-06"),
+        (["--longest", "nan"], "--longest: nan is no number"),
+        (["--seed", 1 << 64], f"--seed: {1 << 64} is above"),
     ],
 )
 def test_mistakes_get_one_line(train: Train, given: list[str], message: str) -> None:
@@ -474,6 +552,26 @@ def test_mistakes_get_one_line(train: Train, given: list[str], message: str) -> 
     assert code == 2
     assert message in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["content_layers", "layers"])
+@pytest.mark.parametrize("share", ["-1", "1.0e+999", "much"])
+def test_a_share_of_a_layer_is_a_number_from_0_up(
+    name: str, share: str, tmp_path: Path, train: Train
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(f'{name}: {{"2_1": {share}, "3_1": 2}}')
+    task = (DistilOptions, "training.distill") if name == "layers" else ()
+    given = dict(zip(("schema", "task"), task, strict=False))
+    code, said = train("--config", config, **given)
+    assert code == 2
+    assert f"error: {name}: " in said
+    assert len(said.splitlines()) == 1
+
+
+def test_an_encoder_has_a_width(train: Train) -> None:
+    code, said = train("--width", -1, schema=DistilOptions, task="training.distill")
+    assert (code, said) == (2, "error: --width: -1.0 is below 0.01\n")
 
 
 @pytest.mark.parametrize(
@@ -603,9 +701,7 @@ def test_only_what_changes_with_every_pixel_is_a_grid(dy: int, dx: int, found: f
 def test_without_terms_on_features_there_is_no_loss_network(
     material: Path, tmp_path: Path, train: Train
 ) -> None:
-    seen = ("content", "style", "covariance", "nearest", "local")
-    without = [word for term in seen for word in (f"--{term}-weight", 0)]
-    given = compact(material, tmp_path / "out", 1, "--vgg", "no such file", *without)
+    given = compact(material, tmp_path / "out", 1, "--vgg", "no such file", *UNSEEN)
     code, said = train(*given)
     assert code == 0, said
     assert terms(said).keys() == {"identity", "alive", "consistency", "range", "grid"}
@@ -627,6 +723,31 @@ def test_long_clips_are_thinned_evenly_to_the_limit() -> None:
     frames = iter([frame for i in range(40) for frame in scene(i, 2)])
     kept = clips.thinned(clips.in_shots(frames, 2), 10 * 2 * 1800)
     assert [run[0][0, 0, 0] for run in kept] == list(range(0, 40, 4))
+
+
+@pytest.mark.parametrize("frames", [200, 40, 10])
+def test_many_clips_keep_within_their_memory(tmp_path: Path, frames: int) -> None:
+    """All of them whole would be 120 frames; a share of the last is not one frame each."""
+    for i in range(12):
+        video(tmp_path / f"{i}.mp4", frames=10)
+    frame_bytes = 160 * 96 * 3
+    found = clips.read([str(tmp_path)], 96, 4, frames * frame_bytes)
+    assert len(found.frames) * frame_bytes == sum(frame.nbytes for frame in found.frames)
+    assert min(frames, 120) / 3 < len(found.frames) <= frames
+    assert all(len(run) > 1 for run in found.runs)
+    assert found.pairs(2, 64, 0.5, np.random.default_rng(0))[0].shape == (2, 3, 64, 64)
+
+
+def test_memory_for_not_one_pair_gets_one_line(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    (tmp_path / "clips").mkdir()
+    video(tmp_path / "clips/large.mp4", frames=3, size=(640, 480))
+    given = ("--clips", tmp_path / "clips", "--similarity-weight", 1, "--clip-memory-mb", 1)
+    code, said = train(*compact(material, tmp_path / "out", 1, "--short-side", 480, *given))
+    assert code == 2
+    assert "--clip-memory-mb 1 does not hold two frames: give 2, or a smaller" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_pairs_are_frames_of_one_run_in_one_window() -> None:

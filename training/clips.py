@@ -1,6 +1,7 @@
 """Frames of videos in memory, for pairs of frames a little apart in time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from pathlib import Path
 
 import cv2
@@ -46,21 +47,34 @@ class Clips:
 
 
 def read(folders: Sequence[str], short_side: int, apart: int, limit: int) -> Clips:
-    """All videos of some folders, evenly thinned to `limit` bytes of frames.
+    """All videos of some folders, evenly thinned to `limit` bytes of frames: fewer and shorter runs
+    of each and, where there is not room for two frames of each, fewer videos.
 
     Those that cannot be decoded are named and left out. ValueError when none is left.
     """
     paths = files(folders, SUFFIXES, "videos")
-    runs = []
-    for path in paths:
-        try:
-            runs += thinned(in_shots(decoded(path, short_side), 4 * apart), limit // len(paths))
-        except SourceError as error:
-            print(f"left out: {error}", flush=True)
-    runs = [run for run in runs if len(run) > 1]
+    runs = thinned(runs_of_all(paths, short_side, 4 * apart, limit // len(paths)), limit)
     if not runs:
         raise ValueError(f"no videos in {', '.join(folders)}")
+    if (needed := size(runs)) > limit:
+        raise ValueError(
+            f"--clip-memory-mb {limit >> 20} does not hold two frames: give {-(-needed >> 20)}, or "
+            "a smaller --short-side"
+        )
     return Clips(runs, apart)
+
+
+def runs_of_all(
+    paths: list[Path], short_side: int, length: int, share: int
+) -> Iterator[list[Pixels]]:
+    """Runs of at least two frames of each video, `share` bytes of them or, where these do not hold
+    two frames, one run of two."""
+    for path in paths:
+        try:
+            runs = in_shots(decoded(path, short_side), length, share)
+            yield from thinned((run for run in runs if len(run) > 1), share)
+        except SourceError as error:
+            print(f"left out: {error}", flush=True)
 
 
 def decoded(path: Path, short_side: int) -> Iterator[Pixels]:
@@ -72,14 +86,15 @@ def decoded(path: Path, short_side: int) -> Iterator[Pixels]:
             yield frame.pixels
 
 
-def in_shots(frames: Iterator[Pixels], length: int) -> Iterator[list[Pixels]]:
-    """Runs of up to `length` frames without a cut in them."""
+def in_shots(frames: Iterator[Pixels], length: int, limit: float = inf) -> Iterator[list[Pixels]]:
+    """Runs of up to `length` frames, and `limit` bytes but two frames, without a cut in them."""
     run: list[Pixels] = []
     last = None
     for frame in frames:
         small = cv2.resize(frame, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float32)
         cut = last is not None and np.abs(small - last).mean() > CUT
-        if run and (cut or len(run) == length):
+        full = len(run) == length or (len(run) > 1 and (len(run) + 1) * frame.nbytes > limit)
+        if run and (cut or full):
             yield run
             run = []
         run.append(frame)
@@ -88,17 +103,24 @@ def in_shots(frames: Iterator[Pixels], length: int) -> Iterator[list[Pixels]]:
         yield run
 
 
+def size(runs: Iterable[list[Pixels]]) -> int:
+    """Bytes of all frames."""
+    return sum(frame.nbytes for run in runs for frame in run)
+
+
 def thinned(runs: Iterator[list[Pixels]], limit: int) -> list[list[Pixels]]:
     """Runs spread evenly over a clip of unknown length, `limit` bytes of them at most (but one).
 
     Whenever they grow over the limit every second one goes, and from then on only as many come.
     """
     kept: list[list[Pixels]] = []
-    every = 1
+    total, every = 0, 1
     for number, run in enumerate(runs):
         if number % every:
             continue
         kept.append(run)
-        while len(kept) > 1 and sum(f.nbytes for r in kept for f in r) > limit:
+        total += size([run])
+        while len(kept) > 1 and total > limit:
             kept, every = kept[::2], 2 * every
+            total = size(kept)
     return kept

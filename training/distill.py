@@ -20,7 +20,7 @@ from training import data
 from training.alive import listening
 from training.command import command
 from training.loss_network import load_loss_network
-from training.options import SHALLOW_TO_DEEP, DistilOptions
+from training.options import SHALLOW_TO_DEEP, DistilOptions, check_shares
 from training.precision import dtype
 from training.weights import begin
 
@@ -62,6 +62,7 @@ class Distillation:
 
     def __init__(self, options: DistilOptions, device: torch.device) -> None:
         self.options = o = options
+        check_shares("layers", o.layers)
         if odd := set(o.layers) - set(SHALLOW_TO_DEEP):
             known = ", ".join(SHALLOW_TO_DEEP)
             raise ValueError(f"layers has {odd.pop()}: the encoder gives {known}")

@@ -7,7 +7,7 @@ and goes on ends with the weights of a run that was not, bit by bit on a CPU.
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Protocol
@@ -19,11 +19,13 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.errors import SinkError, StreamError
-from training.options import RunOptions
+from training.options import RunOptions, changes, stated
 
 STAIR = 0.3
 CRITIC_BETAS = (0.5, 0.999)
 """Adam's, for what learns beside the model: what it is shown changes with every step."""
+MOST_CHANGES = 3
+"""That are named where a run is to go on with other options."""
 
 
 class Task(Protocol):
@@ -171,9 +173,13 @@ class Loop:
     def _check(self) -> None:
         """StreamError where the weights are broken, which the log may not have told yet: what was
         saved before stays."""
-        learnt = [*self.model.state_dict().values(), *self.beside.values()]
-        if not all(tensor.isfinite().all() for tensor in learnt):
+        if not finite(self._learnt()):
             raise self._broken("weights are not finite")
+
+    def _learnt(self) -> list[Tensor]:
+        """All that a checkpoint goes on from; the mean too, for it can break alone."""
+        models = (self.model, self.shadow)
+        return [t for m in models for t in m.state_dict().values()] + list(self.beside.values())
 
     def _save(self) -> None:
         state = {
@@ -182,9 +188,12 @@ class Loop:
             "shadow": self.shadow.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "beside": self.beside,
+            "options": stated(self.options),
         }
         tensors, about = self.task.shipped(self.shadow)
         halves = {name: t.half().contiguous() for name, t in tensors.items()}
+        if not finite(halves.values()):
+            raise self._broken("weights are not finite in half precision, in which they ship")
         put(self.out / "weights.safetensors", save(halves, about | {"step": str(self.step)}))
         checkpoint = BytesIO()
         torch.save(state, checkpoint)
@@ -200,17 +209,29 @@ class Loop:
             raise
         except Exception as error:  # there is no end to the ways in which a damaged pickle fails
             raise ValueError(f"{path} is damaged; remove it, or choose another --out") from error
+        differ: list[str] = []
         try:
+            begun, now = state.get("options", {}), stated(self.options)
+            differ = changes(begun, now, movable=False)[:MOST_CHANGES]
             self.model.load_state_dict(state["model"])
             self.shadow.load_state_dict(state["shadow"])
             self.optimiser.load_state_dict(state["optimiser"])
             self._resume_beside(state.get("beside", {}))
             self.step = state["step"]
-        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+            why = f" ({', '.join(differ)})" if differ else ""
             raise ValueError(
-                f"{path} is of another model, or of other terms of the loss; choose another --out"
+                f"{path} is of another model, or of other terms of the loss{why}; choose another "
+                "--out"
             ) from error
-        print(f"resumed at step {self.step}", flush=True)
+        if differ:
+            raise ValueError(
+                f"{path} was begun with {', '.join(differ)}: give the same, or another --out"
+            )
+        if not finite(self._learnt()):
+            raise ValueError(f"{path} has weights that are not finite; choose another --out")
+        moved = "".join(f", {change}" for change in changes(begun, now, movable=True))
+        print(f"resumed at step {self.step}{moved}", flush=True)
         if self.step >= self.options.steps:
             print(f"{self.out} is done: more --steps go on, another --out begins anew", flush=True)
 
@@ -221,6 +242,11 @@ class Loop:
             raise ValueError("other terms of the loss")
         for name, p in self.beside.items():
             p.copy_(saved[name])
+
+
+def finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether all their numbers are numbers."""
+    return all(bool(t.isfinite().all()) for t in tensors)
 
 
 def made(out: str) -> Path:

@@ -17,7 +17,7 @@ from training import clips, contrast, data, losses
 from training.contrast import Heads
 from training.critics import ADVERSARIAL, Critics
 from training.loss_network import LossNetwork, load_loss_network
-from training.options import SHALLOW_TO_DEEP, TrainingOptions
+from training.options import SHALLOW_TO_DEEP, TrainingOptions, check_shares
 from training.painter import Painter, Paintings
 from training.precision import dtype
 from training.sheet import write_sheet
@@ -94,11 +94,9 @@ class Painting:
                 raise ValueError(f"{term}_layers has {odd.pop()}: only 2_1, 3_1, 4_1, 5_1 can be")
         if o.model in models.OPTIMISED:
             raise ValueError(f"{o.model} paints by optimisation: it has nothing to train")
-        for term in self.weights.keys() & TERMS.keys():
-            for layer, share in o.layers(term).items():
-                if not isinstance(layer, str) or not isinstance(share, (int, float)):
-                    raise ValueError(f'{term}_layers: write it like {{"3_1": 0.5}}, in quotes')
-            if sum(o.layers(term).values()) <= 0:
+        for term in TERMS:
+            check_shares(f"{term}_layers", o.layers(term))
+            if term in self.weights and sum(o.layers(term).values()) <= 0:
                 raise ValueError(f"{term}_layers names no layer: {term}_weight 0 leaves it out")
         if o.coarse_steps and not o.deep:
             raise ValueError("--coarse-steps are judged by the network that --deep names")
@@ -106,6 +104,10 @@ class Painting:
             raise ValueError("--batch 1: contrastive terms compare the pictures of a batch")
         if o.imitation_steps and o.teacher is None:
             raise ValueError("--imitation-steps: say whom to imitate with --teacher")
+        if o.teacher is not None and o.imitation_steps is None:
+            raise ValueError(
+                f"--teacher {o.teacher} is of no use: say for how many steps with --imitation-steps"
+            )
         if (
             o.imitation_steps
             and o.workers > 1
@@ -117,7 +119,7 @@ class Painting:
             )
         if o.imitation_steps and "imitation" not in self.weights:
             raise ValueError("--imitation-weight 0: --imitation-steps 0 leaves it out")
-        if o.imitation_steps < o.steps and not self.weights.keys() - {"imitation"}:
+        if (o.imitation_steps or 0) < o.steps and not self.weights.keys() - {"imitation"}:
             raise ValueError("every loss has the weight 0: nothing says what is to be learnt")
         if o.clips and o.content and "similarity" not in self.weights:
             raise ValueError("--clips beside --content are of use only with --similarity-weight")
@@ -151,7 +153,7 @@ class Painting:
         """Paint a batch and compare: {term: loss}."""
         # In turn: a picture in its own look, and a photograph at strength 0, must come back.
         strength = float(step % 2)
-        if step < self.options.imitation_steps:
+        if step < (self.options.imitation_steps or 0):
             return self._imitated(module, strength, rng)
         coarse = step < self.options.coarse_steps
         drawn = self._next(module, rng, coarse)
