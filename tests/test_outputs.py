@@ -256,6 +256,8 @@ def test_the_pictures_that_are_read_are_not_replaced(tmp_path: Path, given: str)
         ("a.mov", "rawvideo", None, r"\.mov files cannot hold rawvideo"),
         ("a.webm", None, 100, "libvpx-vp9 takes 0 to 63"),
         ("a.mp4", None, 52, "libx264 takes 0 to 51"),
+        ("a.m3u8", None, 52, "libx264 takes 0 to 51"),
+        ("udp://127.0.0.1:5004", None, 90, "libx264 takes 0 to 51"),
         ("a.avi", None, 32, "mpeg4 takes 0 to 31"),
         ("%d.jpg", None, 0, "pictures take 1 to 100"),
         ("%d.webp", None, 101, "pictures take 1 to 100"),
@@ -266,7 +268,8 @@ def test_what_a_container_or_a_codec_refuses_is_said_first(
 ) -> None:
     like = replace(LIVE, time_base=Fraction(1, 12_800), live=False)
     with pytest.raises(SinkError, match=said):
-        prepare(str(tmp_path / name), SinkOptions(codec=codec, quality=quality, like=like))
+        path = name if "://" in name else str(tmp_path / name)
+        prepare(path, SinkOptions(codec=codec, quality=quality, like=like))
     assert not list(tmp_path.iterdir())
 
 

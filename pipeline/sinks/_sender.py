@@ -23,7 +23,7 @@ from pipeline.errors import SourceLost
 from pipeline.frame import ColorTags, Pixels, StreamInfo
 from pipeline.opening import network_error
 from pipeline.sinks import SinkOptions
-from pipeline.sinks._codecs import CODINGS, HARDWARE
+from pipeline.sinks._codecs import CODINGS, HARDWARE, Coding
 from pipeline.sinks._heard import Track
 from pipeline.sinks._relay import HEADER, TIME_BASE, pieces_of
 from pipeline.srt import PACKET_BYTES, Unreached, sending
@@ -43,11 +43,18 @@ BOUNDED = ("libx264", "h264_nvenc")
 CODECS = ("h264", *(name for name in HARDWARE if name.startswith("h264_")))
 
 
+def coding_of(asked: SinkOptions) -> Coding:
+    """What encodes a stream. SinkError: it knows no such quality."""
+    coding = (CODINGS | HARDWARE)[asked.codec or "h264"]
+    coding.check(asked.quality)
+    return coding
+
+
 def stream_of(
     to: str, form: str, options: dict[str, str], info: StreamInfo, asked: SinkOptions
 ) -> dict[str, Any]:
     """What this process is told."""
-    coding = (CODINGS | HARDWARE)[asked.codec or "h264"]
+    coding = coding_of(asked)
     settings = coding.options(QUALITY if asked.quality is None else asked.quality) | coding.live
     odd = info.width % 2 or info.height % 2
     return {

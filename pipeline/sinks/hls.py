@@ -9,7 +9,7 @@ from pipeline.errors import SinkError
 from pipeline.frame import StreamInfo
 from pipeline.sinks import Sink, SinkOptions, check_folder
 from pipeline.sinks._relay import Relay
-from pipeline.sinks._sender import CODECS, KEY_S, stream_of
+from pipeline.sinks._sender import CODECS, KEY_S, coding_of, stream_of
 
 SEGMENTS = 6
 """Of KEY_S each in the playlist; as many are kept for players that are behind."""
@@ -22,6 +22,7 @@ def prepare(text: str, options: SinkOptions) -> None:
         raise SinkError(f"{path}: % has a meaning of its own in HLS; give another name")
     if options.codec not in (None, *CODECS):
         raise SinkError(f"{path}: HLS is h264 here, not {options.codec}")
+    coding_of(options)
     check_folder(path.parent)
     segment = re.compile(re.escape(path.stem) + r"-\d{6,}\.ts(\.tmp)?")
     there = [old for old in path.parent.iterdir() if old == path or segment.fullmatch(old.name)]

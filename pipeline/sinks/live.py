@@ -8,7 +8,7 @@ from pipeline.errors import SinkError
 from pipeline.frame import StreamInfo
 from pipeline.sinks import Sink, SinkOptions
 from pipeline.sinks._relay import Relay
-from pipeline.sinks._sender import CODECS, stream_of
+from pipeline.sinks._sender import CODECS, coding_of, stream_of
 
 FORMS = {"rtmp": "flv", "rtmps": "flv", "rtsp": "rtsp", "udp": "mpegts", "tcp": "mpegts"}
 FORMS["srt"] = "mpegts"
@@ -26,6 +26,7 @@ def prepare(text: str, options: SinkOptions) -> None:
         raise SinkError(f"{shown(text)}: {why}")
     if options.codec not in (None, *CODECS):
         raise SinkError(f"{shown(text)}: network streams are h264, not {options.codec}")
+    coding_of(options)
 
 
 def create(text: str, info: StreamInfo, options: SinkOptions) -> Sink:
