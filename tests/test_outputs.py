@@ -267,8 +267,8 @@ def test_what_a_container_or_a_codec_refuses_is_said_first(
     tmp_path: Path, name: str, codec: str | None, quality: int | None, said: str
 ) -> None:
     like = replace(LIVE, time_base=Fraction(1, 12_800), live=False)
+    path = name if "://" in name else str(tmp_path / name)
     with pytest.raises(SinkError, match=said):
-        path = name if "://" in name else str(tmp_path / name)
         prepare(path, SinkOptions(codec=codec, quality=quality, like=like))
     assert not list(tmp_path.iterdir())
 
