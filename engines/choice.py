@@ -65,10 +65,10 @@ def taken(model: str, device: str, threads: int | None) -> Engine:
     return engine
 
 
-def known(model: str, device: str, threads: int | None) -> dict[str, Any]:
+def known(model: str, device: str, threads: int | None, beside: bool = False) -> dict[str, Any]:
     """The choice: `engine`, `device` and `why`. Where it is not known yet, found now, in a minute
-    or, where TensorRT builds, in some."""
-    make = partial(measure, model, device, threads)
+    or, where TensorRT builds, in some; `beside`: a painting that takes from all times alike."""
+    make = partial(measure, model, device, threads, beside)
     try:
         found: dict[str, Any] = json.loads(
             cache.obtain(record(model, device, threads), make).read_text()
@@ -137,7 +137,7 @@ def installed() -> dict[str, str]:
     return found
 
 
-def measure(model: str, device: str, threads: int | None, path: Path) -> None:
+def measure(model: str, device: str, threads: int | None, beside: bool, path: Path) -> None:
     """Time torch and the others on one frame, and write which is taken and why."""
     from engines.pytorch import pick_device
 
@@ -164,6 +164,7 @@ def measure(model: str, device: str, threads: int | None, path: Path) -> None:
     on = "" if where == "cpu" else f" on {where}"
     why = f"engine {best}{on}: {times[best]:.0f} ms a frame at {SIDE}x{SIDE}"
     why += f" ({', '.join([*others, *refused])})" if others or refused else ""
+    why += ", timed beside a painting" if beside else ""
     path.write_text(json.dumps({"engine": best, "device": where, "why": why}))
 
 

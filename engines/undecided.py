@@ -27,7 +27,7 @@ threading.Thread(target=lambda: (sys.stdin.read(), os._exit(1)), daemon=True).st
 root, model, device, threads = sys.argv[1:]
 sys.path.insert(0, root)
 from engines import choice
-print(json.dumps(choice.known(model, device, int(threads) if threads else None)))
+print(json.dumps(choice.known(model, device, int(threads) if threads else None, beside=True)))
 """
 """Ends with the process that wants to know, however that ends."""
 
