@@ -20,7 +20,7 @@ from pipeline.outlet import COMPLETE, Outlet
 from pipeline.pool import FramePool, PoolHandle, SentFrames
 from pipeline.queues import Ticket
 from pipeline.sinks import SinkOptions, journals, open_sinks
-from pipeline.sources import SourceOptions, open_source
+from pipeline.sources import Drawn, SourceOptions, open_source
 from pipeline.stabilize import Flicker, Stabilizer
 from pipeline.timings import cpu_seconds, helpers_mib, memory_mib, peak_memory_mib
 
@@ -86,6 +86,8 @@ class Reader(Stage):
         keep_freed()
         self._source = open_source(*self._asked)
         self._source.__enter__()
+        if isinstance(self._source, Drawn):
+            self._source.room = lambda: self._room
         return Work()
 
     def read(self, start: int, slots: Sequence[int], after: int | None = None) -> Work:
@@ -116,12 +118,14 @@ class Reader(Stage):
     ) -> None:
         for slot in slots:
             began = time.monotonic()
+            room = self._room = self._pool[slot]
             frame = next(self._frames, END)
             if frame is END:
                 self._end = start + len(tickets)
             if not isinstance(frame, Frame):
                 break
-            np.copyto(self._pool[slot], frame.pixels)
+            if frame.pixels is not room:
+                np.copyto(room, frame.pixels)
             about = frame.index, frame.pts, frame.time_base, slot, frame.epoch, frame.arrived_s
             tickets.append(Ticket(*about, heard=frame.heard, lasts_s=frame.lasts_s))
             # Waiting for a live source is not work.

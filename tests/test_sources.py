@@ -16,7 +16,7 @@ from pipeline.address import shown
 from pipeline.errors import SourceError, SourceInvalid
 from pipeline.frame import Frame
 from pipeline.opening import open_media
-from pipeline.sources import SourceOptions, open_source
+from pipeline.sources import Drawn, SourceOptions, open_source
 from pipeline.sources.test import motion, read_index
 from tests import media
 
@@ -333,3 +333,16 @@ def test_what_lies_between_pictures_is_no_frame(tmp_path: Path) -> None:
     for text in (tmp_path, tmp_path / "*"):
         frames, source = read(text)
         assert (len(frames), source.damage) == (2, None)
+
+
+def test_a_scene_is_drawn_where_it_is_wanted() -> None:
+    asked = ("test:size=96x64,frames=3", SourceOptions())
+    with open_source(*asked) as plain, open_source(*asked) as drawn:
+        assert isinstance(drawn, Drawn)
+        room = np.zeros((64, 96, 3), np.uint8)
+        drawn.room = lambda: room
+        for frame, other in zip(plain.frames(), drawn.frames(), strict=True):
+            assert frame
+            assert other
+            assert other.pixels is room
+            assert (frame.pixels == room).all()

@@ -1,16 +1,16 @@
 """Where frames come from. A source is one file here; its name is its scheme or its kind."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import Protocol, Self, cast, runtime_checkable
 
 from pipeline.address import shown
 from pipeline.errors import SourceInvalid
-from pipeline.frame import Frame, StreamInfo
+from pipeline.frame import Frame, Pixels, StreamInfo
 from pipeline.limits import MAX_PIXELS, MAX_SIDE_PX, MIN_SIDE_PX, fits
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
@@ -74,6 +74,18 @@ class Source(Protocol):
         `after` of the frame before them, where it is known, may spare the way there. Of a live
         source the newest, counted from `start`; None when there is none just now."""
         ...
+
+
+Room = Callable[[], Pixels]
+"""Gives the array (H,W,3) that the next picture is wanted in."""
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """A source that makes its pictures: where they are wanted, so that nothing is copied. What the
+    stream is measured with should not cost it more than it must."""
+
+    room: Room | None
 
 
 class _Kind(Protocol):

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline import blocks
 from pipeline.errors import SourceInvalid
 from pipeline.frame import ColorTags, Frame, Pixels, StreamInfo
-from pipeline.sources import Source, SourceOptions, scaled
+from pipeline.sources import Room, Source, SourceOptions, scaled
 from pipeline.sources._scene import LiveScene
 
 _SOUND_HZ, _LONG_HZ = 48_000, 8_000
@@ -107,6 +107,7 @@ class TestSource:
         self.damage: str | None = None
         self.dropped: dict[str, int] = {}
         self.away = ""
+        self.room: Room | None = None
         width, height, rate, frames = parse(text)
         self._width, self._height = scaled(width, height, options.size, text)
         rate, self._first = options.fps or rate, 0
@@ -151,13 +152,15 @@ class TestSource:
     def frames(self, start: int = 0, after: int | None = None) -> Iterator[Frame]:
         """The frames from index `start` on."""
         for index in range(start, self._count):
-            yield Frame(index, index, self.info.time_base, self.draw(index + self._first))
+            room = self.room() if self.room else None
+            yield Frame(index, index, self.info.time_base, self.draw(index + self._first, room))
 
-    def draw(self, index: int) -> Pixels:
-        """The picture at `index` of the whole scene."""
+    def draw(self, index: int, room: Pixels | None = None) -> Pixels:
+        """The picture at `index` of the whole scene; in `room` (H,W,3) where there is one."""
         x, y = _camera(index)
         height, width = self._height, self._width
-        picture: Pixels = self._canvas[y : y + height, x : x + width].copy()
+        picture: Pixels = np.empty((height, width, 3), np.uint8) if room is None else room
+        np.copyto(picture, self._canvas[y : y + height, x : x + width])
         self._shapes(picture, index)
         if self._is_flash(index):
             picture[height // 4 : height // 2, width // 4 : width // 2] = 255
