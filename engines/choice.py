@@ -148,7 +148,8 @@ def measure(model: str, device: str, threads: int | None, beside: bool, path: Pa
     wanted = reference(frame, code, 1.0, False)
     sound: dict[str, tuple[Engine, Any]] = {"torch": (reference, code)}
     refused = []
-    for kind in sorted({"cuda", *installed()} - (set() if "cuda" in where else ON_GPUS)):
+    kinds = {"cuda", *installed()}
+    for kind in sorted(kinds if where.startswith("cuda") else kinds - ON_GPUS):
         try:
             engine: Any = make_engine(kind, model, where, threads)
             if kind == "tensorrt" and not engine.settle():

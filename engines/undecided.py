@@ -42,13 +42,16 @@ class UndecidedEngine(TorchEngine):
         self._latest: tuple[tuple[int, ...], bool] = (1, 64, 64, 3), False
         self._search: Thread | None = None
         self._taken: Engine | None = None
+        self._handed: tuple[Code, Code | Arrays] | None = None  # the code it has, as its own
         self._found = ""  # what became of the search
 
     def __call__(self, frames: Frames, code: Code, strength: float, keep_color: bool) -> Frames:
         """uint8 RGB (N,H,W,3) -> painted; `keep_color` takes only the brightness."""
         if (taken := self._taken) is not None:
             try:
-                painted = taken(frames, its_own(taken, code), strength, keep_color)
+                if self._handed is None or self._handed[0] is not code:
+                    self._handed = code, its_own(taken, code)  # not for each frame: from a GPU
+                painted = taken(frames, self._handed[1], strength, keep_color)
             except (RuntimeError, MemoryError) as error:  # it would fail again
                 self._taken, self.batch = None, self._batch
                 self._found = f"engine torch paints on: {said(error)}"
