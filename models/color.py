@@ -66,5 +66,7 @@ def palette(pictures: Tensor) -> dict[str, Tensor]:
 
 
 def in_palette(painted: Tensor, code: dict[str, Tensor], strength: float | Tensor) -> Tensor:
-    """A painting NCHW, moved by `strength` to the style's mean colour and covariance."""
-    return painted + strength * (recolor(painted, painted, code) - painted)
+    """A painting NCHW, moved by `strength` to the style's mean colour and covariance, and never
+    beyond them."""
+    share = strength.clamp(max=1) if isinstance(strength, Tensor) else min(strength, 1.0)
+    return painted + share * (recolor(painted, painted, code) - painted)

@@ -96,8 +96,8 @@ def matched(x: Tensor, style: Tensor) -> Tensor:
 def power(covariance: Tensor, exponent: float) -> Tensor:
     """A power of a symmetric matrix, with a little added to its diagonal."""
     ridge = RIDGE * torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device)
-    values, vectors = torch.linalg.eigh(covariance + ridge)
-    return vectors * values.pow(exponent) @ vectors.mT
+    values, vectors = torch.linalg.eigh((covariance + ridge).cpu())  # which MPS has not
+    return (vectors * values.pow(exponent) @ vectors.mT).to(covariance.device)
 
 
 def along(chroma: Tensor, light: Tensor) -> Tensor:

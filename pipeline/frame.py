@@ -97,7 +97,7 @@ class StreamInfo:
     """Average frames a second; None when unknown."""
     tags: ColorTags
     frames: int | None = None
-    """Expected number of frames; an estimate, for progress only."""
+    """Expected number of frames; an estimate, unless they are `counted`."""
     aspect: Fraction = Fraction(1)
     """Sample (pixel) aspect ratio."""
     media: Path | None = None
@@ -112,3 +112,5 @@ class StreamInfo:
     """Live, and its sound comes with its frames."""
     sample: Sample | None = None
     """Of a film or a network stream, where it was asked for."""
+    counted: bool = False
+    """So many `frames` there are, unless some are damaged."""

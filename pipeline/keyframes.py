@@ -33,6 +33,9 @@ count too: there is one if less than FOLLOWED of the later one follows from the 
 GRAIN, GRAIN_PX = 1.5, 2.0
 """Levels of 255, once blurred so far: what differs by less is the grain of one scene."""
 FOLLOWED = 0.3
+UNLIKE = 25
+"""Levels of 255, once blurred, by which the same thing does not change: flows agree where nothing
+can be seen to move, such as on black."""
 SOFT_PX = 1.5
 CELLS = 24
 """Of the short side: how finely what was painted around a hole is known."""
@@ -98,6 +101,7 @@ class KeyFrames:
         """Of keys that the user chose beyond the end, which is known once the film is read."""
         self._stretch: Stretch | None = None
         self._ahead: Iterator[Frame] = iter(())
+        self._advances = False
         self._key: Frame | None = None
         self._key_painted: Pixels | None = None
 
@@ -106,13 +110,18 @@ class KeyFrames:
         if self._stretch is None or index < self._stretch.first:
             self._begin()
         while self._stretch is None or index >= self._stretch.end:
+            if self._advances:  # who asked for another frame left it there
+                self._begin()
+            self._advances = True
             self._stretch = yield from self._advance(index)
+            self._advances = False
         return rendered(self._stretch, index, pixels)
 
     def _begin(self) -> None:
         self._ahead = self._film()
         self._key = next(self._ahead)
         self._stretch = self._key_painted = None
+        self._advances = False
 
     def _advance(self, wanted: int) -> Generator[float, None, Stretch]:
         """The stretch that begins at the key found last. Its keys are painted only if the frame
@@ -195,18 +204,24 @@ def grey_of(pixels: Pixels) -> Grey:
 
 def is_cut(before: Grey, after: Grey) -> bool:
     """Whether two neighbours show different scenes."""
-    smooth = [cv2.GaussianBlur(grey, (0, 0), GRAIN_PX) for grey in (before, after)]
+    smooth = [blurred(grey) for grey in (before, after)]
     deviation = np.mean([grey.std() for grey in smooth])
     if cv2.absdiff(*smooth).mean() < max(GRAIN, CHANGED * deviation):
         return False
     return bool(way_to(after, before, None).seen.mean() < FOLLOWED)
 
 
+def blurred(grey: Grey) -> Grey:
+    """Without grain."""
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), GRAIN_PX), np.uint8)
+
+
 def way_to(grey: Grey, key: Grey, near: NDArray[np.float16] | None) -> Way:
     """From a frame to a key; `near`: the flow of its neighbour."""
     start = None if near is None else near.astype(np.float32)
     to, back = flow(grey, key, start), flow(key, grey)
-    return Way(to.astype(np.float16), trusted(to, back) & inside(to))
+    unlike = cv2.absdiff(blurred(grey), blurred(moved(key, to)))
+    return Way(to.astype(np.float16), trusted(to, back) & inside(to) & (unlike < UNLIKE))
 
 
 def rendered(stretch: Stretch, index: int, pixels: Pixels) -> Pixels:

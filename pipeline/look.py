@@ -19,7 +19,7 @@ SAME = 48
 
 def make_look(options: StreamOptions, styles: list[Style]) -> Look:
     """What the stylizers need."""
-    along = SourceOptions(start_s=options.start, fps=options.fps)
+    along = SourceOptions(start_s=options.start, end_s=options.end, fps=options.fps)
     guides = guides_of(options, styles, along) if options.style_mask else None
     if options.mask and guides is None:
         check_masks(options, styles, along)

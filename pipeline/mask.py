@@ -135,10 +135,12 @@ def read_mask(path: str) -> Pixels:
 
 
 def colours(picture: Pixels) -> list[tuple[int, int, int]]:
-    """The colours that mark regions: those of half a percent of the pixels at least, roughly."""
-    rough = (picture // 32).reshape(-1, 3)
+    """The colours that mark regions: those of half a percent of the pixels at least, roughly. What
+    soft edges are made of is none."""
+    slope = cv2.morphologyEx(picture, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).max(2)
+    rough = (picture // 32)[slope <= NEARLY]
     found, counts = np.unique(rough, axis=0, return_counts=True)
-    large = found[counts >= 0.005 * len(rough)].astype(int) * 255 // 7
+    large = found[counts >= 0.005 * slope.size].astype(int) * 255 // 7
     return [(int(r), int(g), int(b)) for r, g, b in large]
 
 

@@ -16,7 +16,7 @@ from pipeline.frame import Pixels
 from pipeline.keyframes import KeyFrames, Painting, portion
 from pipeline.layers import Shares
 from pipeline.look import lacking
-from pipeline.mask import Mask, stretched
+from pipeline.mask import Mask, colours, stretched
 from pipeline.pool import PoolHandle
 from pipeline.queues import Ticket
 from pipeline.sources import PICTURE_SUFFIXES
@@ -49,6 +49,8 @@ class Stylizer(stylizer.Stylizer):
             self._regions = Mask(path, self._look.along)
             self._notices += stretched("the style mask", marked, *style.shape[1::-1])
             self._notices += self._regions.shape_notices(*self._pool.size)
+            if len(colours(marked)) < 2:
+                self._notices += ["the style mask marks no two regions: it guides nothing"]
         return Work(notices=self._said())
 
     def stylize(self, tickets: Sequence[Ticket], slots: Sequence[int]) -> Work:

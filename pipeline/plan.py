@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 
 import models
+from engines.choice import graphics
 from pipeline import patient
 from pipeline.access import with_access
 from pipeline.address import as_path, scheme_of, shown
@@ -32,6 +33,8 @@ from pipeline.stylizer import Look, Stylizer
 MOST_NAME, MOST_PART = 4096, 255
 """Characters of a path, and bytes between two slashes."""
 LEAST_PX = 32
+PIXEL_BYTES = 4096
+"""What a painting by optimisation takes for each of its pixels, about."""
 OF_ONE = {"detail": "neat", "show_matches": "dynast", "style_mask": "nnst", "keyframes": "nnst"}
 """Options of a single system."""
 SHARED_RAY = "STYLESTREAM_SHARED_RAY"
@@ -224,12 +227,29 @@ def check_film(options: StreamOptions, info: StreamInfo) -> None:
             f"{options.model} paints from {LEAST_PX} px a side on, not {info.width}x{info.height}: "
             "give a larger --size"
         )
+    check_memory(options, info)
     for cue in options.keyframes or ():
-        place = cue * info.rate if isinstance(cue, float) and info.rate else cue
-        if info.frames is not None and place >= info.frames:
+        timed = isinstance(cue, float) and info.rate
+        place = cue * info.rate if timed else cue
+        if info.frames is not None and (timed or info.counted) and place >= info.frames:
             end = f"{info.frames} frames"
             end += f", {float(info.frames / info.rate):.2f} s" if info.rate else ""
             raise ConfigError(f"{named(cue)} lies beyond the end: there are {end}")
+
+
+def check_memory(options: StreamOptions, info: StreamInfo) -> None:
+    """That frames can be painted here: what is short shows only at the last and largest scale,
+    after hours."""
+    elsewhere = options.address is not None or (options.device != "cpu" and graphics())
+    if elsewhere or not hasattr(os, "sysconf"):
+        return
+    needed = info.width * info.height * PIXEL_BYTES
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > total:
+        raise ConfigError(
+            f"{options.model} takes some {needed >> 30} GiB of memory to paint "
+            f"{info.width}x{info.height}, and here are {total / 2**30:.0f}: --size paints smaller"
+        )
 
 
 def check_name(text: str) -> None:

@@ -1,5 +1,6 @@
 """Films by key frames: what follows, where keys are, and that it does not matter who asks when."""
 
+import os
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -20,12 +21,14 @@ from pipeline.control import Change, Region
 from pipeline.errors import EngineError
 from pipeline.frame import Pixels
 from pipeline.keyframes import Film, KeyFrames
+from pipeline.mask import colours
 from pipeline.pool import FramePool
 from pipeline.queues import Ticket
 from pipeline.sources import SourceOptions, open_source
 from pipeline.stylizer import Look
 from pipeline.timeline import Span, Timeline
 
+MEMORY_GIB = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
 WAVE, INK = ROOT / "styles" / "wave.jpg", ROOT / "styles" / "ink.jpg"
 
 
@@ -112,6 +115,21 @@ def test_a_cut_between_dark_scenes_is_one_too(tmp_path: Path, cues: tuple[int, .
     assert max(errors) < 2
 
 
+@pytest.mark.parametrize("levels", [(0, None), (None, 0), (255, None), (255, 0), (0, 255)])
+def test_a_cut_from_or_to_a_flat_frame_is_one_too(
+    tmp_path: Path, levels: tuple[int | None, int | None]
+) -> None:
+    """In what is black or white no flow can be wrong."""
+    source = Path(film(tmp_path / "in", 8))
+    for i, path in enumerate(sorted(source.glob("*.png"))):
+        if (level := levels[i // 4]) is not None:
+            cv2.imwrite(str(path), np.full((96, 128, 3), level, np.uint8))
+    tinted = Tinted(str(source), 0)
+    errors = [tinted.error(i) for i in range(8)]
+    assert tinted.keys == [0.0, 4 / 25]
+    assert max(errors) < 6
+
+
 def test_grain_is_no_cut(tmp_path: Path) -> None:
     dice = np.random.default_rng(0)
     (tmp_path / "in").mkdir()
@@ -140,6 +158,21 @@ def test_it_does_not_matter_who_asks_when(tmp_path: Path) -> None:
     assert late.keys == [6 / 25]
     for i in (8, 2, 4):  # a writer that fell back
         assert np.array_equal(back(i), wanted[i])
+
+
+def test_it_does_not_matter_what_is_broken_off(tmp_path: Path) -> None:
+    """A writer that dies while a key is painted wants earlier frames again."""
+    source = film(tmp_path / "in", cut=6)
+    calm = Tinted(source, 0, 3)
+    wanted = [calm(i) for i in range(9)]
+    for steps in range(1, 9):
+        broken = Tinted(source, 0, 3)
+        assert np.array_equal(broken(1), wanted[1])
+        work = broken.film.paint(4, broken.frames[4])
+        for _ in range(steps):
+            next(work, None)
+        for i in (2, 3, 4, 5, 6, 8):
+            assert np.array_equal(broken(i), wanted[i])
 
 
 class Flat:
@@ -310,6 +343,20 @@ def test_a_film_is_painted_by_its_key_frames(paint: Run, tmp_path: Path) -> None
         assert sum(1 for _ in container.decode(video=0)) == 5
 
 
+def test_the_colours_of_soft_edges_are_no_regions() -> None:
+    hard = np.zeros((360, 640, 3), np.uint8)
+    cv2.ellipse(hard, (320, 180), (160, 120), 0, 0, 360, (255, 255, 255), -1)
+    assert colours(cv2.GaussianBlur(hard, (0, 0), 8)) == colours(hard) == [(0,) * 3, (255,) * 3]
+
+
+@pytest.mark.skipif(MEMORY_GIB > 120, reason="all that can be asked for fits here")
+def test_more_than_memory_holds_is_refused(paint: Run) -> None:
+    words = ["--style", WAVE, "--model", "nnst", "--device", "cpu", "-o", "null:"]
+    done = paint("test:size=7680x4320,frames=5", *words)
+    assert done.returncode == 2
+    assert "takes some 126 GiB of memory to paint 7680x4320" in done.stderr
+
+
 def test_keys_beyond_an_end_that_nobody_knew_get_a_word(paint: Run, tmp_path: Path) -> None:
     """A bare stream does not say how long it is."""
     with av.open(str(tmp_path / "in.h264"), "w", format="h264") as bare:
@@ -367,6 +414,7 @@ def test_regions_that_end_before_the_film_are_told(paint: Run, tmp_path: Path) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "mask.mkv ends at 0.12 s: its last picture stays" in done.stderr
+    assert "the style mask marks no two regions: it guides nothing" in done.stderr
     assert "is white everywhere" not in done.stderr
 
 

@@ -172,6 +172,11 @@ def test_videos_without_a_region_get_a_word_at_their_end(paint: Run, tmp_path: P
     assert done.stderr.count("black.mkv is black everywhere: its style is not seen") == 1
     assert done.stderr.count("everywhere") == 1
     assert done.stderr.count("late.mkv ends at 0.30 s: its last picture stays") == 1
+    # In the part of the film that is painted both are black.
+    part = paint(CLIP, *words, "--end", 0.2, "-o", "null:")
+    assert part.returncode == 0, part.stderr
+    assert part.stderr.count("is black everywhere: its style is not seen") == 2
+    assert "its last picture stays" not in part.stderr
 
 
 @pytest.mark.parametrize(

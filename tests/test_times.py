@@ -62,6 +62,14 @@ def test_an_even_rate_ends_where_the_part_asked_for_does(tmp_path: Path) -> None
     assert [frame.pts for frame in frames] == list(range(25))
 
 
+@pytest.mark.parametrize("fps", [None, Fraction(20)])
+def test_the_frame_at_the_end_is_no_part(tmp_path: Path, fps: Fraction | None) -> None:
+    """As a number 0.2 lies a little above a fifth."""
+    clip = media.video(tmp_path / "clip.mkv", 5, rate=Fraction(10))
+    frames, _ = read(clip, fps=fps, end_s=0.2)
+    assert [frame.index for frame in frames] == list(range(4 if fps else 2))
+
+
 @pytest.mark.parametrize(
     ("sides", "turned"),
     [

@@ -169,6 +169,7 @@ class FileSource:
             rate=fps or self._rate,
             tags=self._tags,
             frames=self._expected(stream),
+            counted=self._plain and stream.frames > 0,
             aspect=1 / aspect if swap else aspect,
             media=None if "://" in self._text else Path(self._text.removeprefix("file:")),
             media_start_s=float(start),
@@ -184,9 +185,15 @@ class FileSource:
             return None
         begin = max(self._options.start_s or 0.0, self._begin_s)
         end = min(self._options.end_s or whole, whole)
+        if self._plain and stream.frames:
+            return stream.frames
+        return max(0, round((end - begin) * rate))
+
+    @property
+    def _plain(self) -> bool:
+        """Nothing that the options ask for leaves out frames, or adds some."""
         same = replace(self._options, size=None, keep_hdr=False, sampled=False, hardware=None)
-        plain = same == SourceOptions()
-        return stream.frames if plain and stream.frames else max(0, round((end - begin) * rate))
+        return same == SourceOptions()
 
     def _notice(self, first: VideoFrame, stream: VideoStream) -> None:
         if first.interlaced_frame:
@@ -260,7 +267,7 @@ class FileSource:
             self._close(faults, from_s),
             self._options.fps,
             1 / (self._rate or _DEFAULT_RATE),
-            None if end is None else Fraction(end) - Fraction(self._options.start_s or 0),
+            None if end is None else decimal(end) - decimal(self._options.start_s or 0),
         )
 
     def _close(self, faults: _Faults, from_s: float) -> Iterator[tuple[Fraction, VideoFrame]]:
@@ -280,7 +287,7 @@ class FileSource:
         """(pts from time 0 of the output, picture) within start_s and end_s."""
         base = self._base
         begin = ticks(self._options.start_s or 0, base)
-        end = self._options.end_s
+        end = None if self._options.end_s is None else decimal(self._options.end_s)
         for pts, picture in self._all(faults, from_s):
             if end is not None and pts * base >= end:
                 return
@@ -379,3 +386,8 @@ def _span_s(
         return begin_s, end_s - zero_s
     alone = len(container.streams) == 1
     return begin_s, container.duration / 1e6 if alone and container.duration else None
+
+
+def decimal(time_s: float) -> Fraction:
+    """As it was written: 0.2 is a fifth, which the number for it is a little above."""
+    return Fraction(time_s).limit_denominator(1_000_000)

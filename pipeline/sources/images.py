@@ -119,6 +119,7 @@ class ImagesSource:
             rate=rate,
             tags=tags,
             frames=len(self._paths),
+            counted=True,
         )
 
     def _first_readable(self) -> tuple[tuple[int, int], ColorTags]:

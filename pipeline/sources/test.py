@@ -133,6 +133,7 @@ class TestSource:
             rate=rate,
             tags=ColorTags("bt709", "tv", "bt709", "bt709"),
             frames=self._count,
+            counted=True,
             media=sound,
             media_start_s=float(start),
             media_end_s=float((self._first + self._count) / rate),
