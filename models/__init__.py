@@ -27,6 +27,7 @@ PARTS = {
     "allocation",
     "attention",
     "codes",
+    "bands",
     "color",
     "decoder",
     "hypercolumns",

@@ -12,6 +12,8 @@ import models
 
 SUFFIX = ".style"
 KEY = "style_code_of"
+LAYOUT = "2"
+"""Of what models put into their codes: the weights alone do not tell when that changes."""
 MOST_BYTES = 256 << 20
 HEADER_BYTES = 1 << 20
 """Of MOST_BYTES, kept free for names and shapes."""
@@ -34,7 +36,8 @@ def write(path: Path, code: Arrays, model: str | Path) -> None:
     # A view with strides would be saved wrongly, without an error.
     whole = {name: np.ascontiguousarray(values) for name, values in code.items()}
     try:
-        about = {KEY: models.fingerprint(model), "model": Path(model).stem, "sha256": digest(whole)}
+        about = {KEY: models.fingerprint(model), "model": Path(model).stem, "layout": LAYOUT}
+        about["sha256"] = digest(whole)
         # Its own way to a file would leave one that nobody but its maker may read.
         part.write_bytes(save(whole, about))
         part.replace(path)
@@ -69,7 +72,7 @@ def read(path: Path, model: str | Path) -> Arrays:
             f"{path} was made by the model {about.get('model', 'unknown')}, or by other weights of "
             f"it; make it again for {model}"
         )
-    if about.get("sha256") != digest(code):
+    if about.get("layout") != LAYOUT or about.get("sha256") != digest(code):
         raise ValueError(f"{path} is damaged, or of an earlier version: make it again")
     if any(values.dtype != np.float32 for values in code.values()):
         raise ValueError(f"{path} is damaged: it has values that are not float32")

@@ -60,13 +60,6 @@ def recolor(x: Tensor, content: Tensor, code: dict[str, Tensor]) -> Tensor:
 
 
 def palette(pictures: Tensor) -> dict[str, Tensor]:
-    """What `recolor` and `in_palette` want of style pictures NCHW in a code."""
+    """What `recolor` wants of style pictures NCHW in a code."""
     mean, square = second_moments(pictures)
     return {"color.mean": mean, "color.square": square}
-
-
-def in_palette(painted: Tensor, code: dict[str, Tensor], strength: float | Tensor) -> Tensor:
-    """A painting NCHW, moved by `strength` to the style's mean colour and covariance, and never
-    beyond them."""
-    share = strength.clamp(max=1) if isinstance(strength, Tensor) else min(strength, 1.0)
-    return painted + share * (recolor(painted, painted, code) - painted)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.color import in_palette, palette
+from models.bands import in_palette, palettes
 from models.mixing import parts
 from models.padding import pad
 from models.styles import Code
@@ -70,8 +70,8 @@ class Transfer(nn.Module):
     `forward(*inputs, *summaries) -> features`; `inputs(maps, level)` says what of the encoder's
     maps it is given. The encoder is frozen: as published, it is never trained with the rest.
 
-    `recolor`, which no paper has: the painting's colours get the style's mean and covariance at the
-    end, so that a decoder needs to learn strokes and not every palette there is.
+    `recolor`, which no paper has: at the end the painting gets the style's colours, at every scale
+    of strokes (bands.py), so that a decoder needs to learn forms and not every palette there is.
     """
 
     min_side = 1
@@ -97,7 +97,7 @@ class Transfer(nn.Module):
             # In plain memory order: files of codes are written as the bytes lie.
             code |= {f"level{level}.{name}": t.contiguous() for name, t in summary.items()}
         if self.recolor:
-            code |= palette(pictures)
+            code |= palettes(pictures)
         return code
 
     def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:

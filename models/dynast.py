@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.attention import in_float32
-from models.color import in_palette, palette
+from models.bands import in_palette, palettes
 from models.mixing import parts
 from models.padding import pad
 from models.styles import Code
@@ -162,7 +162,7 @@ class DynaST(nn.Module):
                 for name, t in summary.items():
                     code[f"style.{name}{i}{j}"] = t.float().contiguous()
         if self.recolor:
-            code |= palette(pictures)
+            code |= palettes(pictures)
         return code
 
     def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from models import DETAIL, adaattn, attention
 from models.adaattn import Kind
-from models.color import in_palette, palette, recolor
+from models.bands import in_palette, palettes
+from models.color import palette, recolor
 from models.decoder import Decoder
 from models.mixing import parts
 from models.padding import pad
@@ -131,7 +132,7 @@ class NeAT(nn.Module):
         back into the prior, 1 for all of it.
         """
         fine, features = self._features(pictures)
-        code = palette(pictures)
+        code = palettes(pictures) if self.recolor else palette(pictures)
         code[DETAIL] = 0 * code["color.mean"][:, 0]
         summaries = {f"block{i}": block.summarise(features) for i, block in enumerate(self.blocks)}
         for part, summary in (summaries | {"fine": self.fine.summarise(fine)}).items():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.attention import in_float32
-from models.color import in_palette, palette
+from models.bands import in_palette, palettes
 from models.hypercolumns import COLUMN_PX, columns, layers, roots
 from models.matching import directions, nearest, unit
 from models.mixing import parts, select
@@ -99,7 +99,7 @@ class NNSTD(nn.Module):
             "style.share": pictures.new_ones(len(pictures)),
         }
         if self.recolor:
-            code |= palette(pictures)
+            code |= palettes(pictures)
         return code
 
     def forward(self, frames: Tensor, code: Code, strength: float | Tensor = 1.0) -> Tensor:
