@@ -8,12 +8,13 @@ compute in half precision where the painting stays the same.
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from threading import Lock
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engines import Frames
+from engines import Frames, said
 from engines.choice import LEAST_DB, psnr_db, scene
 from engines.pytorch import Code, Paint, TorchEngine, painted
 from engines.sparing import shortage
@@ -25,6 +26,8 @@ RECORDINGS = 8
 """Shapes whose graphs are kept; each holds the memory of a painting."""
 WARM_UPS = 3
 HALVES = (torch.float16, torch.bfloat16)
+ALONE = Lock()
+"""Two recordings at once in one process break each other."""
 
 Compute = Callable[[Tensor, Code, Tensor], Tensor]
 
@@ -37,7 +40,7 @@ class CudaEngine(TorchEngine):
         if self.device.type != "cuda":
             raise ValueError("CUDA graphs need a CUDA GPU: --device cuda, or another --engine")
         self._up, self._down = stream(self.device), stream(self.device)
-        self._recorded: OrderedDict[object, Recording] = OrderedDict()
+        self._recorded: OrderedDict[object, Compute] = OrderedDict()
         self._half: torch.dtype | None = None
         self._half = self._sound()
         kind = str(self._half or torch.float32).removeprefix("torch.")
@@ -107,14 +110,21 @@ class CudaEngine(TorchEngine):
 
     def _recording(
         self, named: object, compute: Compute, frames: Tensor, code: Code, strength: Tensor
-    ) -> "Recording":
-        """The one for these shapes, made where there is none."""
+    ) -> Compute:
+        """The one for these shapes, made where there is none; `compute` where none can be made."""
         shapes = tuple((name, tuple(value.shape)) for name, value in sorted(code.items()))
         key = (named, tuple(frames.shape), shapes)
 
         def record() -> None:
-            with torch.cuda.device(self.device), shortage():  # of several, where it is recorded
-                self._recorded[key] = Recording(compute, frames, code, strength)
+            try:
+                # The GPU, of several, where it is recorded.
+                with torch.cuda.device(self.device), shortage(), ALONE:
+                    self._recorded[key] = Recording(compute, frames, code, strength)
+            except RuntimeError as error:
+                self._recorded[key] = compute
+                h, w = frames.shape[1:3]
+                reason = said(error.__context__ or error)  # not what follows from it
+                self.why = f"frames of {w}x{h} are painted without CUDA graphs ({reason})"
 
         if key not in self._recorded:
             while len(self._recorded) >= RECORDINGS:
@@ -126,6 +136,15 @@ class CudaEngine(TorchEngine):
             record()
         self._recorded.move_to_end(key)
         return self._recorded[key]
+
+
+def give_up(pool: tuple[int, int]) -> None:
+    """Of a recording that failed, which torch takes for one under way: it would let go of no memory
+    for the next."""
+    device = torch.cuda.current_device()
+    with suppress(RuntimeError):  # it had come to an end
+        torch._C._cuda_endAllocateToPool(device, pool)
+        torch._C._cuda_releasePool(device, pool)
 
 
 def stream(device: torch.device) -> torch.cuda.Stream:
@@ -149,11 +168,18 @@ class Recording:
             for _ in range(WARM_UPS):
                 compute(*given)
         main.wait_stream(beside)
-        self._graph = torch.cuda.CUDAGraph()
+        self._graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
         # Unasked it records on a stream of the GPU that came first, where of several there is
         # nothing to record of another.
-        with torch.cuda.graph(self._graph, stream=beside, capture_error_mode="thread_local"):
-            self._painted = compute(*given)
+        graph = torch.cuda.graph(
+            self._graph, pool, stream=beside, capture_error_mode="thread_local"
+        )
+        try:
+            with torch.cuda.stream(main), graph:  # which leaves another one behind if it fails
+                self._painted = compute(*given)
+        except RuntimeError:
+            give_up(pool)
+            raise
 
     def __call__(self, frames: Tensor, code: Code, strength: Tensor) -> Tensor:
         """What `compute` gives for these, on the current stream."""

@@ -16,8 +16,9 @@ from models.allocation import give_back
 
 SIDES = (1024, 512, 256)
 """Of tiles, px; smaller ones would be overlap for the greater part."""
-WORDS = ("alloc", "memory", "could not create a primitive")
-"""One of these is in what torch, CUDA, oneDNN, ONNX Runtime and OpenVINO say, in small letters."""
+WORDS = ("alloc", "memory", "could not create a primitive", "unable to find an engine to execute")
+"""One of these is in what torch, CUDA, oneDNN, cuDNN, ONNX Runtime, OpenVINO and TensorRT say, in
+small letters."""
 OTHER = "illegal memory access"
 """A fault in CUDA, after which nothing runs: it is no lack of memory."""
 

@@ -10,6 +10,7 @@ builder flags for precisions, the precisions of layers and the calibrators that 
 has are deprecated since 10.12 and gone in 11.
 """
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -125,28 +126,64 @@ def engine_name(
     return f"{Path(model).stem}-tensorrt{tensorrt}-{precision}-{digest}.engine"
 
 
-def listener() -> Any:
-    """A logger for TensorRT that keeps its errors, the first of which is the cause."""
+@functools.cache
+def logger() -> Any:
+    """Of the whole process: TensorRT keeps to the first that it is given, for good. One in Python
+    would be called for every line of a build, also while the process ends, which aborts it."""
     import tensorrt as trt
 
-    class Listener(trt.ILogger):
+    return trt.Logger(trt.Logger.INTERNAL_ERROR)
+
+
+def recorder() -> Any:
+    """Keeps the errors of a builder or a runtime and of all that it makes."""
+    import tensorrt as trt
+
+    class Recorder(trt.IErrorRecorder):
         def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
+            super().__init__()
+            self._found: list[tuple[Any, str]] = []
 
-        def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                self.errors.append(msg)
+        def reason(self) -> str:
+            """One line for the user: the first error and the last, which is the cause more often.
+            That memory is short stands in either."""
+            lines = [text.partition("\n")[0] for _, text in self._found]
+            return "; ".join(dict.fromkeys(lines[:1] + lines[-1:])) or "it gives no reason"
 
-    return Listener()
+        def report_error(self, code: Any, text: str) -> bool:
+            self._found.append((code, text))
+            return True  # as NVIDIA's own recorders say of all errors
+
+        def num_errors(self) -> int:
+            return len(self._found)
+
+        get_num_errors = num_errors  # by this name the binding calls it
+
+        def get_error_code(self, index: int) -> Any:
+            return self._found[index][0]
+
+        def get_error_desc(self, index: int) -> str:
+            return self._found[index][1]
+
+        def has_overflowed(self) -> bool:
+            return False
+
+        def clear(self) -> None:
+            self._found.clear()
+
+    return Recorder()
 
 
-def started(make: Callable[[Any], Any], said: Any) -> Any:
-    """A builder or a runtime. RuntimeError: there is none, such as with too old a driver."""
+def started(make: Callable[[Any], Any], errors: Any) -> Any:
+    """A builder or a runtime that reports to `errors`. RuntimeError: there is none."""
     try:
-        return make(said)
+        made = make(logger())
     except TypeError as error:  # of their binding, which says that a function returned nothing
-        raise RuntimeError(f"TensorRT does not start: {first(said.errors)}") from error
+        # Only its log would say which. As a shortage it costs no engine of the cache.
+        why = "the driver may be too old for it, or memory is short"
+        raise RuntimeError(f"TensorRT does not start: {why}") from error
+    made.error_recorder = errors
+    return made
 
 
 def build(
@@ -163,14 +200,15 @@ def build(
     """
     import tensorrt as trt
 
-    said = listener()
+    errors = recorder()
     with torch.cuda.device(device):
-        builder = started(trt.Builder, said)
+        builder = started(trt.Builder, errors)
         typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
         network = builder.create_network(typed)
-        parser = trt.OnnxParser(network, said)
+        parser = trt.OnnxParser(network, logger())
         if not parser.parse(model.SerializeToString()):
-            raise RuntimeError(f"TensorRT cannot read the graph: {parser.get_error(0).desc()}")
+            why = parser.get_error(0).desc() if parser.num_errors else errors.reason()
+            raise RuntimeError(f"TensorRT cannot read the graph: {why}")
         config = builder.create_builder_config()
         # Unasked it counts on all memory of the GPU, where torch may be painting at the same time.
         free, _ = torch.cuda.mem_get_info(device)
@@ -186,22 +224,19 @@ def build(
             sides = (profile.least, profile.best, profile.most)
             shapes.set_shape(model.graph.input[0].name, *(trt.Dims([1, *s, 3]) for s in sides))
             config.add_optimization_profile(shapes)
-        bound = sha256(json.dumps(astuple(gpu_of(device))).encode()).hexdigest()[:16]
+        about = json.dumps([astuple(gpu_of(device)), torch.version.cuda])
+        bound = sha256(about.encode()).hexdigest()[:16]
         name = f"timings-tensorrt{trt.__version__}-{bound}.cache"
-        # Held by a name of its own: it must live as long as the building takes.
-        timings = config.create_timing_cache(kept(name))
+        # Held by a name of its own: it must live as long as the building takes. There is none of
+        # what TensorRT cannot read.
+        timings = config.create_timing_cache(kept(name)) or config.create_timing_cache(b"")
         taken = config.set_timing_cache(timings, ignore_mismatch=False)
         engine = builder.build_serialized_network(network, config)
         if engine is None:
-            raise RuntimeError(f"TensorRT cannot build the engine: {first(said.errors)}")
+            raise RuntimeError(f"TensorRT cannot build the engine: {errors.reason()}")
         if taken:
             keep(name, bytes(config.get_timing_cache().serialize()))
     path.write_bytes(engine)
-
-
-def first(errors: list[str]) -> str:
-    """One line for the user."""
-    return errors[0].splitlines()[0] if errors else "it gives no reason"
 
 
 def kept(name: str) -> bytes:
@@ -227,16 +262,16 @@ class Plan:
         files hold code, which is run."""
         import tensorrt as trt
 
-        self._said, self._device = listener(), device
+        self._errors, self._device = recorder(), device
         with torch.cuda.device(device):
-            self._runtime = started(trt.Runtime, self._said)
+            self._runtime = started(trt.Runtime, self._errors)
             self._runtime.engine_host_code_allowed = portable
             self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
             if self._engine is None:
-                raise RuntimeError(f"TensorRT cannot load the engine: {first(self._said.errors)}")
+                raise RuntimeError(f"TensorRT cannot load the engine: {self._errors.reason()}")
             self._context = self._engine.create_execution_context()
             if self._context is None:
-                raise RuntimeError(f"TensorRT cannot run the engine: {first(self._said.errors)}")
+                raise RuntimeError(f"TensorRT cannot run the engine: {self._errors.reason()}")
             self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         mode = self._engine.get_tensor_mode
@@ -260,6 +295,7 @@ class Plan:
         profile = pick(self.profiles, (h, w))
         if profile is None:
             raise ValueError(f"no profile of the engine holds {w}x{h}")
+        self._errors.clear()
         with torch.cuda.device(self._device):
             # Codes may still be in the making on the stream of the caller.
             self._stream.wait_stream(torch.cuda.current_stream())
@@ -292,7 +328,7 @@ class Plan:
 
     def _must(self, succeeded: bool) -> None:
         if not succeeded:
-            raise RuntimeError(f"TensorRT failed: {first(self._said.errors[-1:])}")
+            raise RuntimeError(f"TensorRT failed: {self._errors.reason()}")
 
 
 def aligned(tensor: Tensor) -> Tensor:

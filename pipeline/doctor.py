@@ -16,18 +16,21 @@ from av.logging import Capture
 
 from engines import cache, choice, said
 from pipeline.cameras import cameras, listed
-from pipeline.confined import confined
 from pipeline.errors import StreamError
-from pipeline.frame import ColorTags, Frame, StreamInfo
-from pipeline.hardware import known, lacks
+from pipeline.frame import ColorTags, Frame, Pixels, Sample, StreamInfo
+from pipeline.hardware import known
 from pipeline.opening import open_media, video_of
 from pipeline.sinks import SinkOptions, open_sink, prepare
 from pipeline.sinks._codecs import CODINGS, HARDWARE
+from pipeline.sources._trial import refused, sampled
 
 MODEL = "compact"
 LIVE = 25
 """Frames a second that count as real time."""
 SIDE_PX = 256
+FRAMES = 5
+FAILURES = (StreamError, FFmpegError, OSError, ValueError, StopIteration)
+"""What may be raised where a codec does not work."""
 
 
 def main() -> int:
@@ -85,38 +88,55 @@ def proved(names: list[str]) -> str:
 
 
 def decoders() -> str:
-    """The kinds of devices that decode which FFmpeg knows, and those that can be opened here."""
-    there = []
-    for kind in known():
-        try:  # in a child, for a driver may crash
-            there += [] if confined(kind, lacks, kind, bounded=False) else [kind]
-        except StreamError:
-            continue
+    """The kinds of devices that decode which FFmpeg knows, and those by which a small film comes
+    out as in software."""
+    try:
+        sample = film()
+    except FAILURES:
+        return "software; hardware cannot be tried: no film can be written for it"
+    there = " ".join(kind for kind in known() if not refused(sample, kind))
     knows = f"FFmpeg knows {' '.join(known()) or 'none'}"
-    return f"software; in hardware here: {' '.join(there) or 'none'} ({knows})"
+    return f"software; in hardware here: {there or 'none'} ({knows})"
+
+
+def film() -> Sample:
+    """In H.264, which every kind of device decodes."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/probe.mkv"
+        write(path, "h264", FRAMES)
+        with open_media(path) as container:
+            stream = video_of(container, path)
+            return sampled(stream, [bytes(packet) for packet in container.demux(stream)])
 
 
 def works(codec: str) -> bool:
     """Encode one frame as the stream does it, decode it, and compare it coarsely."""
+    # An encoder without its hardware says so on stderr, by FFmpeg's log.
+    with tempfile.TemporaryDirectory() as folder, Capture():
+        path = f"{folder}/probe.{'gif' if codec == 'gif' else 'mkv'}"
+        try:
+            pixels = write(path, codec)
+            with open_media(path) as container:
+                decoded = next(container.decode(video_of(container, path)))
+        except FAILURES:
+            return False
+        error = np.abs(decoded.to_ndarray(format="rgb24").astype(int) - pixels).mean()
+        return bool(error < 40)  # GIF has 256 colours
+
+
+def write(path: str, codec: str, frames: int = 1) -> Pixels:
+    """A picture that moves, as the stream does it -> its first frame."""
     y, x = np.mgrid[:SIDE_PX, :SIDE_PX].astype(np.uint8)
     pixels = np.stack([x, y, 255 - x], 2)
     tags = ColorTags("bt709", "tv")
     info = StreamInfo(SIDE_PX, SIDE_PX, Fraction(1, LIVE), Fraction(LIVE), tags)
     options = SinkOptions(codec)
-    # An encoder without its hardware says so on stderr, by FFmpeg's log.
-    with tempfile.TemporaryDirectory() as folder, Capture():
-        path = f"{folder}/probe.{'gif' if codec == 'gif' else 'mkv'}"
-        try:
-            prepare(path, options)
-            with open_sink(path, info, options) as sink:
-                sink.write(Frame(0, 0, info.time_base, pixels))
-                sink.finish()
-            with open_media(path) as container:
-                decoded = next(container.decode(video_of(container, path)))
-        except (StreamError, FFmpegError, OSError, ValueError, StopIteration):
-            return False
-        error = np.abs(decoded.to_ndarray(format="rgb24").astype(int) - pixels).mean()
-        return bool(error < 40)  # GIF has 256 colours
+    prepare(path, options)
+    with open_sink(path, info, options) as sink:
+        for index in range(frames):
+            sink.write(Frame(index, index, info.time_base, np.roll(pixels, 8 * index, 1)))
+        sink.finish()
+    return pixels
 
 
 def advice() -> Iterator[tuple[str, str]]:

@@ -22,7 +22,8 @@ def known() -> list[str]:
 
 
 def lacks(kind: str) -> str:
-    """Why no device of this kind can be opened here; "" where one can. A driver may crash."""
+    """Why no device of this kind can be opened here; "" where one can, which may still lack the
+    driver's part that decodes. A driver may crash."""
     with Capture():  # FFmpeg's log says on stderr what is missing
         try:
             HWAccel(kind).create(Codec("h264", "r"))  # which every kind decodes

@@ -229,9 +229,11 @@ def check_film(options: StreamOptions, info: StreamInfo) -> None:
         )
     check_memory(options, info)
     for cue in options.keyframes or ():
-        timed = isinstance(cue, float) and info.rate
-        place = cue * info.rate if timed else cue
-        if info.frames is not None and (timed or info.counted) and place >= info.frames:
+        if isinstance(cue, float):
+            place = cue * info.rate if info.rate else None
+        else:  # an estimate may be wrong by some
+            place = cue if info.counted else None
+        if info.frames is not None and place is not None and place >= info.frames:
             end = f"{info.frames} frames"
             end += f", {float(info.frames / info.rate):.2f} s" if info.rate else ""
             raise ConfigError(f"{named(cue)} lies beyond the end: there are {end}")

@@ -20,6 +20,7 @@ from pipeline.outlet import COMPLETE, Outlet
 from pipeline.pool import FramePool, PoolHandle, SentFrames
 from pipeline.queues import Ticket
 from pipeline.sinks import SinkOptions, journals, open_sinks
+from pipeline.sinks._codecs import HARDWARE
 from pipeline.sources import Drawn, SourceOptions, open_source
 from pipeline.stabilize import Flicker, Stabilizer
 from pipeline.timings import cpu_seconds, helpers_mib, memory_mib, peak_memory_mib
@@ -155,8 +156,9 @@ class Writer(Stage):
     def open(self) -> Work:
         """Open the output; `next_index` says from where frames must be delivered (again)."""
         outputs, info, options, _ = self._asked
+        beside_bytes = HELD * info.width * info.height * 3
         # Whoever watches the live page takes a handle.
-        confine(beside_bytes=HELD * info.width * info.height * 3, files=None)
+        confine(beside_bytes=beside_bytes, files=None, bounded=options.codec not in HARDWARE)
         self._sink = open_sinks(*self._asked)
         self._sink.__enter__()
         self._journal = next(iter(journals(outputs) if options.job else []), None)

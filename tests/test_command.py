@@ -104,7 +104,7 @@ def test_bad_inputs_get_one_line(paint: Run, tmp_path: Path, name: str) -> None:
         (["--style", "."], "is a folder"),
         ([], "no style"),
         (["--style", str(WAVE), "--model", "compakt"], "did you mean compact"),
-        (["--style", str(WAVE), "--device", "cuda:7"], "not on this machine"),
+        (["--style", str(WAVE), "--device", "cuda:99"], "not on this machine"),
         (["--style", f"{WAVE}:0"], "all zero"),
         (["--style", str(WAVE), "--start", "3", "--end", "2"], "after --start"),
         (["--style", str(WAVE), "--codec", "h246"], "h264"),

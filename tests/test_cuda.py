@@ -1,6 +1,10 @@
 """The engine for CUDA GPUs. To record and replay takes one, to see that a model can be does not."""
 
+import time
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 import models
 from engines import load_engine
 from engines.choice import psnr_db, scene
-from engines.cuda import LEAST_DB
+from engines.cuda import LEAST_DB, CudaEngine
 from engines.pytorch import painted
 from pipeline.style import read_style
 
@@ -117,6 +121,68 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         ValueError, match=r"^device 'cuda:99' is not on this machine \(found: .*\)$"
     ):
         load_engine("compact", "cuda:99", kind="torch")
+
+
+def recorder(monkeypatch: pytest.MonkeyPatch, record: Callable[..., object]) -> CudaEngine:
+    """As much of an engine as records, without a GPU: it calls `record` instead."""
+    monkeypatch.setattr("torch.cuda.device", lambda _: nullcontext())
+    monkeypatch.setattr("engines.cuda.Recording", record)
+    engine = object.__new__(CudaEngine)
+    engine.device, engine._recorded = torch.device("cpu"), OrderedDict()
+    return engine
+
+
+def test_a_shape_that_cannot_be_recorded_is_painted_unrecorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said, tried = "CUDA error: operation not permitted when stream is capturing", []
+
+    def record(compute: object, frames: Tensor, *_: object) -> None:
+        tried.append(tuple(frames.shape))
+        raise RuntimeError(f"{said}\nCUDA kernel errors might be reported later.")
+
+    def paint(*_: object) -> Tensor:
+        return torch.ones(1)
+
+    engine = recorder(monkeypatch, record)
+    small, large = torch.zeros(1, 4, 6, 3), torch.zeros(1, 8, 6, 3)
+    for frames in (small, small, large, small):
+        assert engine._recording("model", paint, frames, {}, torch.ones(())) is paint
+    assert tried == [small.shape, large.shape]
+    assert engine.why == f"frames of 6x8 are painted without CUDA graphs ({said})"
+
+
+def test_a_recording_that_lacks_memory_is_no_reason_to_paint_unrecorded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def record(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    engine = recorder(monkeypatch, record)
+    with pytest.raises(MemoryError):
+        engine._recording("model", torch.add, torch.zeros(1, 4, 6, 3), {}, torch.ones(()))
+
+
+def test_one_is_recorded_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way, most = 0, 0
+
+    def record(*_: object) -> object:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        time.sleep(0.05)
+        under_way -= 1
+        return torch.add
+
+    engines = [recorder(monkeypatch, record) for _ in range(4)]
+    given = "model", torch.add, torch.zeros(1, 4, 6, 3), {}, torch.ones(())
+    threads = [Thread(target=engine._recording, args=given) for engine in engines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [len(engine._recorded) for engine in engines] == [1] * 4
+    assert most == 1
 
 
 @gpu

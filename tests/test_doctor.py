@@ -7,10 +7,13 @@ import sys
 import pytest
 from conftest import ROOT
 
+from pipeline import doctor
 from pipeline.cameras import Mode, listed, told
 from pipeline.errors import SourceInvalid, SourceMissing
+from pipeline.frame import Sample
 from pipeline.sources import open_source
 from pipeline.sources._mode import chosen
+from pipeline.sources._trial import decoded, difference
 
 
 def test_it_names_what_is_here_and_what_works() -> None:
@@ -29,6 +32,22 @@ def test_it_names_what_is_here_and_what_works() -> None:
     assert "engine" in said["fastest"]
     assert "--size" in said["advice"]
     assert done.stderr == ""
+
+
+def one_of_two(film: Sample, kind: str) -> str:
+    """As `refusal` where both devices can be made, and one of them decodes."""
+    pictures = decoded(film) or []
+    given = pictures if kind == "vaapi" else []
+    return difference(given, pictures)
+
+
+def test_a_device_is_named_once_it_has_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "known", lambda: ["cuda", "vaapi"])
+    monkeypatch.setattr("pipeline.sources._trial.refusal", one_of_two)
+    assert doctor.decoders() == "software; in hardware here: vaapi (FFmpeg knows cuda vaapi)"
+    pictures = decoded(doctor.film()) or []
+    assert len(pictures) == doctor.FRAMES
+    assert difference(pictures[:1], pictures)
 
 
 def test_modes_of_a_camera_are_read_from_what_ffmpeg_logs() -> None:

@@ -399,6 +399,11 @@ def test_a_fault_in_the_gpu_is_no_lack_of_memory() -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
 
+def test_cudnn_without_room_for_its_workspace_is_a_lack_of_memory() -> None:
+    with pytest.raises(MemoryError, match="GET was unable"), shortage():
+        raise RuntimeError("GET was unable to find an engine to execute this computation")
+
+
 def test_auto_does_without_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path / "file/below"))

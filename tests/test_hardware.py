@@ -3,6 +3,7 @@
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -11,9 +12,11 @@ from conftest import Run
 from pipeline import hardware
 from pipeline.errors import SinkError
 from pipeline.frame import StreamInfo
+from pipeline.pool import FramePool
 from pipeline.sinks import SinkOptions, prepare
 from pipeline.sinks._codecs import CODINGS, HARDWARE, settled
 from pipeline.sinks._proof import MEANINGS, refusal
+from pipeline.stages import Writer
 from tests import media
 
 KINDS = "nvenc", "qsv", "amf", "videotoolbox"
@@ -58,6 +61,18 @@ def test_odd_sizes_are_for_software() -> None:
 @pytest.mark.parametrize("codec", [None, "h264", "vp9-hw", "ffv1"])
 def test_what_is_named_is_left_as_it_is(codec: str | None) -> None:
     assert settled(codec, info(64, 48)) == (codec, [])
+
+
+@pytest.mark.parametrize("codec", [None, "h264", "h264_nvenc", "av1_qsv"])
+def test_a_writer_with_an_encoder_in_hardware_has_no_limit_of_addresses(
+    codec: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[dict[str, Any]] = []
+    monkeypatch.setattr("pipeline.stages.confine", lambda **given: limits.append(given))
+    pool = FramePool.create(1, 48, 64)
+    Writer(pool.handle, ["null:"], info(64, 48), SinkOptions(codec), 0, False).open()
+    pool.close()
+    assert [given["bounded"] for given in limits] == [codec not in HARDWARE]
 
 
 @pytest.mark.parametrize("encoder", ["h264_nvenc", "hevc_qsv", "h264_amf"])

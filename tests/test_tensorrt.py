@@ -1,11 +1,15 @@
-"""TensorRT: what its graphs, its cache and its calibration promise, shown without it; and, where it
-and a GPU are there, the engine itself."""
+"""TensorRT: what its graphs, its cache and its calibration promise, shown without it; what becomes
+of its errors, shown with a stand-in; and, where it and a GPU are there, the engine itself."""
 
+import functools
 import json
 import re
+import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -21,15 +25,19 @@ from engines.bearing import calibrate, rehearsed
 from engines.choice import scene
 from engines.precision import AS_IT_IS, CENTRED, cast_bytes_first, convolutions, lower
 from engines.runtime import graph
+from engines.sparing import shortage
 from engines.tensorrt import (
     LEAST_DB,
     PROFILES,
     Gpu,
+    Plan,
     Profile,
+    build,
     engine_name,
     installed_version,
     keep,
     kept,
+    logger,
     pick,
 )
 from export.__main__ import main
@@ -312,6 +320,108 @@ def test_damaged_timings_are_not_used(tmp_path: Path, monkeypatch: pytest.Monkey
     assert kept("timings") == b"second"
     (tmp_path / "timings").write_bytes(b"tampered")
     assert kept("timings") == b""
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MagicMock:
+    """In place of TensorRT and a GPU: it builds nothing and says nothing."""
+    trt = MagicMock(__version__="10.13.3", IErrorRecorder=object)
+    trt.OnnxParser.return_value.num_errors = 0
+    builder = trt.Builder.return_value
+    builder.build_serialized_network.return_value = None
+    config = builder.create_builder_config.return_value
+    config.get_timing_cache.return_value.serialize.return_value = b"timings"
+    trt.Runtime.return_value.deserialize_cuda_engine.return_value = None
+    monkeypatch.setitem(sys.modules, "tensorrt", trt)
+    monkeypatch.setenv("STYLESTREAM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("torch.cuda.device", lambda _: nullcontext())
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda _: (1, 1))
+    monkeypatch.setattr("engines.tensorrt.gpu_of", lambda _: Gpu("NVIDIA L4", "8.9", "580.1"))
+    monkeypatch.setattr("engines.tensorrt.logger", functools.cache(logger.__wrapped__))
+    return trt
+
+
+def built(path: Path) -> None:
+    value = helper.make_tensor_value_info("frames", TensorProto.UINT8, [1, "h", "w", 3])
+    network = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "one", [value], [])
+    build(helper.make_model(network), PROFILES[:1], torch.device("cuda"), path)
+
+
+def reports(owner: MagicMock, *errors: str) -> None:
+    for text in errors:
+        owner.error_recorder.report_error(1, text)
+
+
+def test_all_share_one_logger_and_hear_their_own_errors(runtime: MagicMock, tmp_path: Path) -> None:
+    makers = runtime.Builder, runtime.Runtime
+    builder, reader = (maker.return_value for maker in makers)
+    builder.build_serialized_network.side_effect = lambda *_: reports(builder, "of the builder")
+    reader.deserialize_cuda_engine.side_effect = lambda _: reports(reader, "of the runtime")
+    (tmp_path / "engine").write_bytes(b"engine")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"^TensorRT cannot build .*: of the builder$"):
+            built(tmp_path / "engine")
+        with pytest.raises(RuntimeError, match=r"^TensorRT cannot load .*: of the runtime$"):
+            Plan(tmp_path / "engine", torch.device("cuda"))
+    runtime.Logger.assert_called_once_with(runtime.Logger.INTERNAL_ERROR)
+    for maker in makers:
+        assert all(call.args == (runtime.Logger.return_value,) for call in maker.call_args_list)
+    heard = reader.error_recorder
+    assert (heard.num_errors(), heard.get_num_errors()) == (1, 1)
+    assert (heard.get_error_code(0), heard.get_error_desc(0)) == (1, "of the runtime")
+    heard.clear()
+    assert (heard.num_errors(), heard.has_overflowed()) == (0, False)
+
+
+def test_of_many_errors_the_first_and_the_last_are_told(runtime: MagicMock, tmp_path: Path) -> None:
+    builder = runtime.Builder.return_value
+    errors = "Skipping tactic 0x1", "Skipping tactic 0x2", "no implementation for node y\nsee docs"
+    builder.build_serialized_network.side_effect = lambda *_: reports(builder, *errors)
+    with pytest.raises(RuntimeError, match=r"tactic 0x1; no implementation for node y$"):
+        built(tmp_path / "engine")
+
+
+def test_that_memory_is_short_is_seen_though_the_last_error_is_another(
+    runtime: MagicMock, tmp_path: Path
+) -> None:
+    reader, errors = runtime.Runtime.return_value, ("out of memory", "deserialization failed.")
+    reader.deserialize_cuda_engine.side_effect = lambda _: reports(reader, *errors)
+    (tmp_path / "engine").write_bytes(b"engine")
+    with pytest.raises(MemoryError), shortage():
+        Plan(tmp_path / "engine", torch.device("cuda"))
+
+
+def test_a_refusal_without_a_reason_is_one_line(runtime: MagicMock, tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"build the engine: it gives no reason$"):
+        built(tmp_path / "engine")
+    parser = runtime.OnnxParser.return_value
+    parser.parse.return_value = False
+    with pytest.raises(RuntimeError, match=r"read the graph: it gives no reason$"):
+        built(tmp_path / "engine")
+    parser.num_errors = 1
+    parser.get_error.return_value.desc.return_value = "Invalid Node - y"
+    with pytest.raises(RuntimeError, match=r"read the graph: Invalid Node - y$"):
+        built(tmp_path / "engine")
+    runtime.Builder.side_effect = TypeError("factory function returned nullptr")
+    with pytest.raises(RuntimeError, match="does not start"):
+        built(tmp_path / "engine")
+
+
+def test_timings_that_cannot_be_read_are_made_again(
+    runtime: MagicMock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builder = runtime.Builder.return_value
+    builder.build_serialized_network.return_value = b"engine"
+    config = builder.create_builder_config.return_value
+    for cuda in ("12.8", "13.0"):
+        monkeypatch.setattr("torch.version.cuda", cuda)
+        built(tmp_path / "engine")
+    assert (tmp_path / "engine").read_bytes() == b"engine"
+    assert len(list((tmp_path / "cache").glob("timings-tensorrt10.13.3-*.cache"))) == 2
+    empty = MagicMock()
+    config.create_timing_cache.side_effect = lambda data: None if data else empty
+    built(tmp_path / "engine")
+    config.set_timing_cache.assert_called_with(empty, ignore_mismatch=False)
 
 
 @without

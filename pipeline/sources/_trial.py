@@ -50,13 +50,13 @@ def chosen(sample: Sample | None) -> tuple[str | None, list[str]]:
         return None, [NOT_TRIED]
     why: list[str] = []
     for kind in known():
-        if not (refused := _refused(sample, kind)):
+        if not (said := refused(sample, kind)):
             return kind, ["; ".join([f"decoded by {kind}", *why])]
-        why.append(f"not by {kind}: {refused}")
+        why.append(f"not by {kind}: {said}")
     return None, ["; ".join(["decoded in software", *(why or ["this FFmpeg knows no hardware"])])]
 
 
-def _refused(sample: Sample, kind: str) -> str:
+def refused(sample: Sample, kind: str) -> str:
     """`refusal`, in a child."""
     try:
         return confined(kind, refusal, sample, kind, bounded=False)
