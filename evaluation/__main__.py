@@ -31,6 +31,7 @@ def evaluate(options: EvaluationOptions) -> None:
     # torch is imported only once the request makes sense: mistakes are answered at once.
     from evaluation.course import run
     from evaluation.report import prepared, save
+    from training.names import printable
 
     out = prepared(options.output) if options.output else None
     findings = run(options)
@@ -38,7 +39,7 @@ def evaluate(options: EvaluationOptions) -> None:
         print(findings.by_style().text())
     else:
         save(findings, out)
-        print(f"{findings.summary().text()}\nwritten: {out}")
+        print(printable(f"{findings.summary().text()}\nwritten: {out}"))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from evaluation.material import files, matched, probe, read_clip, read_folder, s
 from evaluation.motion import WINDOW, frame_size, moved, resting, travelling
 from evaluation.options import EvaluationOptions
 from evaluation.temporal import Clip
+from training.names import printable
 
 SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".3gp"),
@@ -70,13 +71,13 @@ def rests(
 def films(options: EvaluationOptions, styles: list[str]) -> Iterator[Order]:
     """The videos of a folder."""
     found = files(Path(options.clips or ""), SUFFIXES, "clips")
-    paths = {path.name: path for path in spaced(found, options.clip_pairs)}
+    paths = {printable(path.name): path for path in spaced(found, options.clip_pairs)}
     for path in paths.values():
         probe(path)
     for name, chosen in grouped(list(paths), styles, options):
 
-        def make(path: Path = paths[name]) -> Clip:
-            return filmed(path.name, read_clip(path, options.side, options.frames))
+        def make(name: str = name) -> Clip:
+            return filmed(name, read_clip(paths[name], options.side, options.frames))
 
         yield Order("filmed", chosen, make)
 

@@ -18,6 +18,7 @@ from evaluation.quality import VggJudge
 from evaluation.scene import Judge, Scene
 from pipeline.errors import ConfigError
 from training.loss_network import load_loss_network
+from training.names import printable
 
 SHEETS = 6
 """Scenes that the page shows."""
@@ -50,6 +51,7 @@ def run(options: EvaluationOptions) -> Findings:
     sheets, measured = judge_scenes(scenes, painters, judges, tick)
     takes, more = judge_clips(plan, painters, tick)
     by_keys = ", ".join(n for n, paint in painters.items() if isinstance(paint, KeyFramePainter))
+    at_length = ", ".join(n for n, p in painters.items() if getattr(p, "paints_stills", False))
     like = lpips is not None and lpips.figure == "lpips_like"
     return Findings(
         models,
@@ -57,7 +59,11 @@ def run(options: EvaluationOptions) -> Findings:
         measured + more,
         sheets,
         takes,
-        setting(options, scenes, plan, vgg, lpips) | {"painted by key frames": by_keys or "none"},
+        setting(options, scenes, plan, vgg, lpips)
+        | {
+            "painted by key frames": by_keys or "none",
+            "pictures in several passes, clips and cost in one": at_length or "none",
+        },
     )
 
 
@@ -118,7 +124,7 @@ def setting(
         return f"{sum(len(o.styles) for o in chosen)} paintings of {len(chosen)} clips"
 
     photographs, styles = {s.photograph for s in scenes}, {s.style for s in scenes}
-    return {
+    told = {
         "models": ", ".join(options.model),
         "paintings": f"{len(scenes)} of {len(photographs)} photographs in {len(styles)} styles",
         "content": str(options.content),
@@ -131,3 +137,4 @@ def setting(
         "short side, frames, seed": f"{options.side} px, {options.frames}, {options.seed}",
         "torch": torch.__version__,
     }
+    return {name: printable(value) for name, value in told.items()}

@@ -12,6 +12,7 @@ from torch import Tensor
 from pipeline.errors import ConfigError, SourceInvalid
 from pipeline.sources import SourceOptions, open_source
 from training.data import SUFFIXES, load
+from training.names import printable
 
 PROBE_SIDE = 64  # px
 
@@ -19,7 +20,7 @@ T = TypeVar("T")
 
 
 def read_folder(folder: Path, side: int, most: int) -> dict[str, Tensor]:
-    """Pictures by name, NCHW in [0, 1] with a short side of `side` px.
+    """Pictures by printable name, NCHW in [0, 1] with a short side of `side` px.
 
     Of more than `most` files, that many evenly spaced ones are read; those that cannot be are named
     and left out. ConfigError when none can be.
@@ -29,12 +30,14 @@ def read_folder(folder: Path, side: int, most: int) -> dict[str, Tensor]:
         try:
             picture = load(path, side)
         except (ValueError, OSError) as error:
-            print(f"left out: {path}: {error}", file=sys.stderr)
+            print(printable(f"left out: {path}: {error}"), file=sys.stderr)
             continue
         scale = side / min(picture.shape[:2])
         if scale > 1:
             picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-        name = path.stem if path.stem not in found else path.name
+        name = printable(path.stem)
+        if name in found:
+            name = printable(path.name)
         found[name] = torch.tensor(picture).permute(2, 0, 1)[None].float() / 255
     if not found:
         raise ConfigError(f"no pictures in {folder} that can be read")

@@ -29,6 +29,7 @@ class ModelPainter:
 
     def __init__(self, model: nn.Module, pictures: dict[str, Tensor]) -> None:
         self._model, self._pictures = model, pictures
+        self.paints_stills = hasattr(model, "still")
         self._codes: dict[str, dict[str, Tensor]] = {}
 
     def __call__(self, frames: Tensor, style: str) -> Tensor:

@@ -21,6 +21,7 @@ SETTING = (
     "motion of exact flow",
     "still pictures under noise",
     "painted by key frames",
+    "pictures in several passes, clips and cost in one",
     "short side, frames, seed",
 )
 """What of an evaluation's setting is told: not where files lie on this machine."""
@@ -54,6 +55,7 @@ def compare(options: SystemsOptions) -> None:
     from evaluation.course import run
     from evaluation.report import prepared
     from evaluation.table import by_model
+    from training.names import printable
 
     out = prepared(options.output)
     found = run(options)
@@ -69,7 +71,7 @@ def compare(options: SystemsOptions) -> None:
         (out / "systems.md").write_text(text, encoding="utf-8")
     except OSError as error:
         raise SinkError(f"cannot write into {out}: {error}") from error
-    print(f"{lines}written: {out / 'systems.md'}, {out / 'systems.jpg'}")
+    print(printable(f"{lines}written: {out / 'systems.md'}, {out / 'systems.jpg'}"))
 
 
 def circumstances(side: int) -> str:

@@ -6,11 +6,13 @@ them. Attention is `softmax` (eq. 5), as in the published image model, or `cosin
 the published video model, in its linear form (attention.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from models import attention as linear
 from models.decoder import Transfer
@@ -120,11 +122,20 @@ def expect(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Queries (B,M,D), keys (1 or B,D,N), values (1 or B,N,C) -> attended values (B,M,C).
 
     Without the usual 1/sqrt(D), as published. Rows of the map are made a few at a time: whole, it
-    would take a gigabyte at 512 px.
+    would take a gigabyte at 512 px. Where a gradient is wanted they are made again for it, as it
+    would keep all of them.
     """
     rows = max(1, MAP_SIZE // (len(query) * key.shape[2]))
     chunks = [query[:, i : i + rows] for i in range(0, query.shape[1], rows)]
-    return torch.cat([(q @ key).softmax(2) @ value for q in chunks], 1)
+    part: Callable[[Tensor, Tensor, Tensor], Tensor] = looked_up
+    if len(chunks) > 1 and any(t.requires_grad for t in (query, key, value)):
+        part = partial(checkpoint, looked_up, use_reentrant=False, preserve_rng_state=False)
+    return torch.cat([part(q, key, value) for q in chunks], 1)
+
+
+def looked_up(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The values that some queries find."""
+    return (query @ key).softmax(2) @ value
 
 
 def draw(x: Tensor, limit: int) -> Tensor:

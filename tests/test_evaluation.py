@@ -2,6 +2,9 @@
 one line. Networks have the right shapes and random weights; pictures and clips are made here."""
 
 import csv
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -338,6 +341,30 @@ def test_report_is_the_same_again_and_has_lpips_where_its_weights_are(
     assert table["warping error, exact flow, 10 frames"]["compact"] == "not available"
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take UTF-8 only")
+def test_names_that_are_no_text_are_in_the_report_too(
+    material: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = tmp_path / os.fsdecode(b"odd\xff")
+    odd.mkdir()
+    for name, source in (
+        (b"caf\xe8.png", "content/content0.png"),
+        (b"caf\xe9.png", "content/content1.png"),
+        (b"caf\xe9.mp4", "clips/waves.mp4"),
+    ):
+        shutil.copy(material / source, odd / os.fsdecode(name))
+    (odd / os.fsdecode(b"caf\xea.png")).write_text("no picture")
+    few = ["--pairs", 4, "--clip-pairs", 1, "--frames", 3]
+    out = odd / "report"
+    assert command(material, weights, "--content", odd, "--clips", odd, *few, "-o", out) == 0
+    said = capsys.readouterr()
+    assert "odd\\xff/caf\\xea.png: " in said.err
+    assert f"written: {tmp_path}/odd\\xff/report" in said.out
+    rows = csv.DictReader((out / "measurements.csv").read_text(encoding="utf-8").splitlines())
+    assert {"caf\\xe8", "caf\\xe9", "caf\\xe9.mp4"} <= {row["material"] for row in rows}
+    assert "odd\\xff" in (out / "index.html").read_text(encoding="utf-8")
+
+
 def test_systems_side_by_side(
     material: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,6 +388,7 @@ def test_systems_side_by_side(
     assert not {"LPIPS", "moving, 10 frames", "clips, 1 frame"} & table["compact"].keys()
     assert 0 < float(table["twin"]["moving, 1 frame"]) < float(table["compact"]["moving, 1 frame"])
     assert "- painted by key frames: twin\n" in text
+    assert "- pictures in several passes, clips and cost in one: none\n" in text
     assert all(float(table[name]["s a frame"]) > 0 for name in ("compact", "twin"))
     sheet = cv2.imread(str(tmp_path / "systems.jpg"))
     assert len(sheet) == round(4 * (64 + contact.GAP_PX) * contact.SHOWN)

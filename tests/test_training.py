@@ -35,19 +35,29 @@ from training.command import command
 from training.data import Pictures, read
 from training.loop import schedule
 from training.loss_network import CONVS, load_loss_network
-from training.losses import covariance_loss, grid_loss, nearest_loss, pyramid_loss, statistics_loss
+from training.losses import (
+    covariance_loss,
+    grid_loss,
+    moments,
+    nearest_loss,
+    pyramid_loss,
+    standardise,
+    statistics_loss,
+)
 from training.options import SHALLOW_TO_DEEP, DistilOptions, RunOptions, TrainingOptions
+from training.painting import Painting
 from training.precision import dtype
 from training.sheet import write_sheet
 from training.similarity import similarity_loss
 from training.targets import a2k_target, adaattn_target, joined, patches
-from training.weights import begin
+from training.weights import begin, resolved
 
 # What is trained here is small: a second thread would only wait for a busy machine.
 torch.set_num_threads(1)
 
 Train = Callable[..., tuple[int, str]]
 
+NARROW = 0.0625
 WIDTHS = {"1": 8, "2": 16, "3": 16, "4": 32, "5": 32}
 TINY = ("--batch", 2, "--side", 64, "--precision", "float32", "--short-side", 90)
 SEEN = ("content", "style", "covariance", "nearest", "local")
@@ -57,7 +67,8 @@ UNSEEN = [word for term in SEEN for word in (f"--{term}-weight", 0)]
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders `content` and `style` of small pictures, `clips` of videos, and `vgg.safetensors`."""
+    """Folders `content` and `style` of small pictures, `clips` of videos, and `vgg.safetensors`; of
+    the width of `narrow`, `encoder.safetensors`."""
     folder = tmp_path_factory.mktemp("material")
     rng = np.random.default_rng(0)
     for kind in ("content", "style"):
@@ -75,11 +86,14 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weights |= {f"conv{name}.weight": filters, f"conv{name}.bias": torch.zeros(width)}
         last = width
     save_file(weights, folder / "vgg.safetensors")
+    torch.manual_seed(0)
+    save_file(Encoder(5, NARROW).state_dict(), folder / "encoder.safetensors")
     return folder
 
 
-# Threads that do not spin: a busy machine must not make this crawl.
-PATIENT = os.environ | {"OMP_WAIT_POLICY": "passive"}
+# Threads that do not spin: a busy machine must not make this crawl. No GPU: on the CPU a sum always
+# has the same bits, and there are as many workers as one asks for.
+PATIENT = os.environ | {"OMP_WAIT_POLICY": "passive", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def run(*given: object) -> subprocess.CompletedProcess[str]:
@@ -91,8 +105,10 @@ def run(*given: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture
-def train(capsys: pytest.CaptureFixture[str]) -> Train:
+def train(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Train:
     """The same without a process of its own: `train(*words)` -> exit code and all that it says."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
 
     def within(
         *given: object, schema: type[RunOptions] = TrainingOptions, task: str = "training.painting"
@@ -206,16 +222,17 @@ def test_a_run_goes_on_with_the_options_it_was_begun_with(
         (["--grid-weight", 5, "--batch", 3], "--batch 2 (now 3), --grid-weight 3000.0 (now 5.0)"),
         (["--content-weight", 5], "--content-weight 0.0 (now 5.0)"),
         (["--style", other], f"--style {material / 'style'} (now {material / 'style'} {other})"),
-        (["--model", "neat"], None),
+        (["--model", "neat", "--init", "encoder=vgg_narrow"], None),
     ):
         code, said = train(*compact(material, out, 4, *UNSEEN, *more))
         whole = f"error: {path} was begun with {message}: give the same, or another --out"
         if message is None:
             whole = (
                 f"error: {path} is of another model, or of other terms of the loss "
-                "(--model compact (now neat)); choose another --out"
+                "(--init not given (now encoder=vgg_narrow), --model compact (now neat)); choose "
+                "another --out"
             )
-        assert (code, said.splitlines()) == (2, [whole])
+        assert (code, said.splitlines()[-1]) == (2, whole)
     # When it ends and how fast it learns may change, and that is said; a folder may be named anew.
     words = compact(material, out, 3, *UNSEEN, "--rate", 0.0001, "--log-every", 1)
     anew = os.path.relpath(material / "style")
@@ -257,7 +274,7 @@ def test_a_checkpoint_without_options_is_gone_on_from(
             *("identity", "consistency", "alive", "range", "grid"),
         }),
         # Where no 3x3 filter learns, none can be woken.
-        ("train_ours", ["--frozen", "encoder", "decoder"], {
+        ("train_ours", ["--init", "adaattn", "--frozen", "encoder", "decoder"], {
             *("content", "style", "covariance", "nearest", "local"),
             *("identity", "consistency", "range", "grid"),
         }),
@@ -330,6 +347,18 @@ def test_statistics_are_of_every_place() -> None:
     assert torch.isclose(statistics_loss(x, y), wanted + spread.square().mean(), rtol=1e-3)
 
 
+@pytest.mark.parametrize(("mean", "spread"), [(1, 1), (8, 0.25), (1, 0.02)])
+def test_statistics_of_half_precision_are_those_of_its_values(mean: float, spread: float) -> None:
+    x = mean + spread * torch.randn(2, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    x = x.bfloat16()
+    flat = x.double().flatten(2)
+    wanted = [flat.mean(2), flat.var(2, correction=0).add(1e-5).sqrt()]
+    for found, exact in zip(moments(x), wanted, strict=True):
+        assert torch.allclose(found.double(), exact, rtol=1e-3)
+    exact = (flat - wanted[0][..., None]) / wanted[1][..., None]
+    assert torch.allclose(standardise(x).double().flatten(2), exact, atol=1e-3)
+
+
 def test_a_filter_that_never_answers_is_woken() -> None:
     torch.manual_seed(0)
     conv = torch.nn.Conv2d(3, 2, 3)
@@ -361,9 +390,10 @@ def test_filters_that_drift_far_above_zero_come_back() -> None:
 def narrow(system: str, material: Path, out: Path, steps: int, *more: object) -> list[object]:
     """As its config says, but with few channels."""
     values = read_yaml(ROOT / f"configs/train_{system}.yaml")
-    values["model_options"]["width"] = 0.0625
+    values["model_options"]["width"] = NARROW
+    init = [f"encoder={(material / 'encoder.safetensors').resolve()}"]
     config = out.parent / f"{out.name}.yaml"
-    config.write_text(json.dumps(values | {"init": []}))  # JSON is YAML
+    config.write_text(json.dumps(values | {"init": init}))  # JSON is YAML
     given = pictures(material)
     return ["--config", config, *given, "--out", out, "--steps", steps, "--decay", 0, *more]
 
@@ -462,9 +492,9 @@ def test_two_workers_train_what_learns_beside_a_model_too(material: Path, tmp_pa
     assert terms(done.stdout).keys() >= {"critics", "style_contrast", "content_contrast", "domain"}
     kept = torch.load(out / "checkpoint.pt", weights_only=True)
     assert {name.split(".")[0] for name in kept["beside"]} == {"critics", "heads"}
-    moments = [s["exp_avg"].abs().max() for s in kept["optimiser"]["state"].values()]
-    assert len(moments) > len(kept["beside"])
-    assert min(moments) > 0  # every parameter has learnt
+    averages = [s["exp_avg"].abs().max() for s in kept["optimiser"]["state"].values()]
+    assert len(averages) > len(kept["beside"])
+    assert min(averages) > 0  # every parameter has learnt
     models.load(out / "weights.safetensors")
 
 
@@ -475,6 +505,38 @@ def test_workers_refuse_in_one_line(material: Path, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: no model 'none'")
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_what_one_worker_cannot_do_is_said_once(material: Path, tmp_path: Path) -> None:
+    """The first alone writes: the others wait for it, and starting all again would be of no use."""
+    (tmp_path / "checkpoint.part").mkdir()
+    done = run(*compact(material, tmp_path, 4, "--workers", 2, "--log-every", 1, *UNSEEN))
+    assert done.returncode == 1
+    assert done.stderr == f"error: cannot write into {tmp_path}: Is a directory\n"
+    assert done.stdout.count("step 1/4") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_workers_are_stopped_as_one_process_is(material: Path, tmp_path: Path) -> None:
+    given = compact(material, tmp_path, 10_000, "--workers", 2, "--log-every", 1, *UNSEEN)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", *map(str, given)],
+        cwd=ROOT, env=PATIENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert "step 1/" in process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        _, said = process.communicate(timeout=180)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert said == "stopped; the same command goes on from the last checkpoint\n"
+    assert process.returncode == 130
 
 
 # -- options -----------------------------------------------------------------------------------
@@ -529,6 +591,12 @@ def test_the_published_weights_are_in_the_configs() -> None:
         (["--model", "adaatn"], "did you mean adaattn?"),
         (["--init", "head=compact"], "no part 'head': there is encoder"),
         (["--frozen", "head"], "no part 'head'"),
+        (
+            ["--model", "adaattn"],
+            "encoder is not trained, and no --init gives it weights: --init enc"
+            "oder=vgg_narrow (for width 0.25), or encoder=FILE",
+        ),
+        (["--frozen", "encoder"], "no --init gives it weights: --init encoder=FILE"),
         (["--clips", "x", "--content", "y"], "only with --similarity-weight"),
         (["--style-contrast-weight", 1, "--batch", 1], "--batch 1: contrastive terms compare"),
         (["--cycle-weight", 1], "--cycle-weight is for nnst_d"),
@@ -621,6 +689,58 @@ def test_a_file_where_the_run_is_to_lie_gets_one_line(
     code, said = train(*compact(material, tmp_path / "file", 1, "--workers", workers))
     assert code == 1
     assert said == f"error: cannot write into {tmp_path / 'file'}: File exists\n"
+
+
+def test_what_workers_say_that_cannot_be_kept_gets_one_line(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    (tmp_path / "progress.txt").mkdir()
+    code, said = train(*compact(material, tmp_path, 1, "--workers", 2))
+    assert (code, said) == (1, f"error: cannot write into {tmp_path}: Is a directory\n")
+
+
+def too_much() -> torch.Tensor:
+    return torch.empty(1 << 50)
+
+
+def too_much_for_a_gpu() -> torch.Tensor:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+@pytest.mark.parametrize("asked", [too_much, too_much_for_a_gpu])
+def test_too_little_memory_gets_one_line(
+    asked: Callable[[], torch.Tensor],
+    material: Path,
+    tmp_path: Path,
+    train: Train,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Painting, "terms", lambda *_: {"grid": asked()})
+    code, said = train(*compact(material, tmp_path, 1, *UNSEEN))
+    assert code == 1
+    assert said.startswith(
+        "error: memory is too short: a smaller --batch or --side needs less, and"
+    )
+    assert "--accumulate" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems take UTF-8 only")
+def test_names_that_are_no_text_are_said_all_the_same(
+    material: Path, tmp_path: Path, train: Train
+) -> None:
+    odd = tmp_path / os.fsdecode(b"caf\xe9")
+    odd.mkdir()
+    for name, source in ((b"\xe9.png", "content/0.png"), (b"\xe9.mp4", "clips/waves.mp4")):
+        shutil.copy(material / source, odd / os.fsdecode(name))
+        (odd / os.fsdecode(b"bad_" + name)).write_text("neither picture nor clip")
+    given = ("--content", odd, "--clips", odd, "--similarity-weight", 1)
+    code, said = train(*compact(material, tmp_path / "out", 1, *UNSEEN, *given))
+    assert code == 0, said
+    assert said.count("left out: ") == 2
+    for name in ("caf\\xe9/bad_\\xe9.png", "caf\\xe9/bad_\\xe9.mp4"):
+        (line,) = [line for line in said.splitlines() if name in line]
+        assert line.startswith("left out: ")
 
 
 def test_pictures_are_seen_as_styles_of_a_stream_are(
@@ -948,16 +1068,16 @@ def test_loss_network_is_scaled_to_its_photographs(material: Path) -> None:
     assert means == {n: pytest.approx(1, abs=1e-3) for n in layers}
 
 
-def test_coarse_steps_are_judged_by_the_distilled_network_alone(
-    material: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def distilled() -> dict[str, torch.Tensor]:
+    """A network for `--deep`, down to relu2_1."""
     generator = torch.Generator().manual_seed(2)
 
     def convolution(name: str, *shape: int) -> dict[str, torch.Tensor]:
         weight = torch.randn(*shape, generator=generator) / shape[1]
         return {f"{name}.weight": weight, f"{name}.bias": torch.rand(shape[0], generator=generator)}
 
-    distilled = (
+    return (
         convolution("conv0", 3, 3, 1, 1)
         | convolution("conv1_1", 4, 3, 3, 3)
         | convolution("conv1_1.aux", 8, 4, 1, 1)
@@ -965,10 +1085,15 @@ def test_coarse_steps_are_judged_by_the_distilled_network_alone(
         | convolution("conv2_1", 8, 4, 3, 3)
         | convolution("conv2_1.aux", 16, 8, 1, 1)
     )
+
+
+def test_coarse_steps_are_judged_by_the_distilled_network_alone(
+    material: Path, tmp_path: Path, distilled: dict[str, torch.Tensor]
+) -> None:
     save_file(distilled, tmp_path / "distilled.safetensors")
     paths = (str(material / "vgg.safetensors"), str(tmp_path / "distilled.safetensors"))
     network = load_loss_network(*paths)
-    photographs = torch.rand(2, 3, 32, 32, generator=generator)
+    photographs = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     layers = ["1_1", "2_1"]
     network.calibrate([photographs], layers, coarse=True)
     fine, coarse = (network(photographs, layers, coarse=c) for c in (False, True))
@@ -1005,6 +1130,33 @@ def test_the_narrow_encoder_ships() -> None:
         models.load("vgg_narrow")
 
 
+def test_a_part_is_given_whole_weights(material: Path, tmp_path: Path, train: Train) -> None:
+    """The tensors of any width alone would leave an encoder that is never trained at random."""
+    model = models.build("adaattn", width=0.5)
+    with pytest.raises(ValueError, match=r"2 of 28 tensors fit, conv1_1.weight is .*: the width"):
+        begin(model, "encoder=vgg_narrow")
+    code, said = train(*narrow("adaattn", material, tmp_path / "out", 1, "--init", "adaattn"))
+    assert code == 2
+    assert "error: the encoder is not trained, and no --init gives it weights" in said
+
+
+def test_weights_lie_where_they_lie(tmp_path: Path) -> None:
+    """A = in the name of a file or a folder does not end the name of a part."""
+    folder = tmp_path / "lr=1e-4"
+    folder.mkdir()
+    weights, encoder = (
+        shutil.copy(models.weights_file(name), folder / f"{name}.safetensors")
+        for name in ("compact", "vgg_narrow")
+    )
+    options = resolved(TrainingOptions(model=None, init=[f"{weights}"]))
+    assert options.model == "compact"
+    model, wanted = models.build("compact"), models.load("compact").state_dict()
+    begin(model, f"{weights}")
+    assert all(torch.equal(t, wanted[name]) for name, t in model.state_dict().items())
+    begun = begin(models.build("adaattn"), f"encoder={encoder}")
+    assert "encoder.conv1_1.weight" in begun
+
+
 def test_half_precision_is_taken_where_the_processor_has_it() -> None:
     flags = Path("/proc/cpuinfo")
     if not flags.exists() or "flags" not in flags.read_text():
@@ -1032,3 +1184,29 @@ def test_a_damaged_loss_network_is_refused(
     save_file({name: t for name, t in tensors.items() if t is not None}, path)
     with pytest.raises(ValueError, match=said):
         load_loss_network(str(path))
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ({"conv0.bias": None}, "not whole: conv0"),
+        ({"conv0.weight": torch.zeros(3, 4, 1, 1)}, "damaged: conv0"),
+        ({"conv0.bias": torch.full((3,), torch.inf)}, "damaged: conv0"),
+        ({"conv2_1.aux.bias": None}, "not whole: conv2_1.aux"),
+        ({"conv2_1.aux.weight": None}, "not whole: conv2_1.aux"),
+        ({"conv2_1.aux.weight": torch.zeros(16, 7, 1, 1)}, "damaged: conv2_1.aux"),
+        ({"conv1_1.aux.weight": torch.full((8, 4, 1, 1), torch.nan)}, "damaged: conv1_1.aux"),
+        ({"conv2_1.weight": None, "conv2_1.bias": None}, "not whole: conv2_1"),
+    ],
+)
+def test_a_damaged_distilled_network_is_refused(
+    material: Path,
+    tmp_path: Path,
+    distilled: dict[str, torch.Tensor],
+    spoilt: dict[str, torch.Tensor | None],
+    said: str,
+) -> None:
+    path = tmp_path / "distilled.safetensors"
+    save_file({n: t for n, t in (distilled | spoilt).items() if t is not None}, path)
+    with pytest.raises(ValueError, match=f"{said} "):
+        load_loss_network(str(material / "vgg.safetensors"), str(path))

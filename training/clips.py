@@ -11,6 +11,7 @@ from torch import Tensor
 from pipeline.errors import SourceError
 from pipeline.sources import SourceOptions, open_source
 from training.data import Pixels, batch, crop, files, window
+from training.names import printable
 
 SUFFIXES = {
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".3gp", ".ogv"),
@@ -74,7 +75,7 @@ def runs_of_all(
             runs = in_shots(decoded(path, short_side), length, share)
             yield from thinned((run for run in runs if len(run) > 1), share)
         except SourceError as error:
-            print(f"left out: {error}", flush=True)
+            print(printable(f"left out: {error}"), flush=True)
 
 
 def decoded(path: Path, short_side: int) -> Iterator[Pixels]:

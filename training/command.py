@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from importlib import import_module
 from pathlib import Path
 
 from pipeline.errors import ConfigError, StreamError
@@ -43,9 +42,9 @@ def command(
 
 
 def start(task: str, options: RunOptions) -> None:
-    """Run here, or in several processes; what the task refuses becomes a ConfigError."""
+    """Run here, or in several processes; StreamError."""
     try:
-        from training.loop import Loop
+        from training.loop import train
 
         if options.workers > 1:
             from training.workers import spread
@@ -56,10 +55,4 @@ def start(task: str, options: RunOptions) -> None:
         return
     import torch
 
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(options.seed)
-    try:
-        loop = Loop(import_module(task).create(options, device), options)
-    except (ValueError, OSError) as error:
-        raise ConfigError(str(error)) from error
-    loop.run()
+    train(task, options, torch.device("cuda" if torch.cuda.is_available() else "cpu"))

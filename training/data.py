@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import pictures
+from training.names import printable
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 SURVEY = 32
@@ -88,7 +89,7 @@ def read(folders: Sequence[str], short_side: int) -> list[Pixels]:
         try:
             found.append(load(path, short_side))
         except (ValueError, OSError) as error:
-            print(f"left out: {path}: {error}", flush=True)
+            print(printable(f"left out: {path}: {error}"), flush=True)
     if not found:
         raise ValueError(f"no pictures in {', '.join(folders)}")
     return found

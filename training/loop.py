@@ -8,17 +8,20 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
+import cv2
 import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from pipeline.errors import SinkError, StreamError
+from engines.sparing import shortage
+from pipeline.errors import ConfigError, SinkError, StreamError
 from training.options import RunOptions, changes, stated
 
 STAIR = 0.3
@@ -26,6 +29,30 @@ CRITIC_BETAS = (0.5, 0.999)
 """Adam's, for what learns beside the model: what it is shown changes with every step."""
 MOST_CHANGES = 3
 """That are named where a run is to go on with other options."""
+
+
+def train(
+    task: str,
+    options: RunOptions,
+    device: torch.device,
+    rank: int = 0,
+    wrap: Callable[[nn.Module], nn.Module] = lambda module: module,
+) -> None:
+    """Make the task of the module `task` and run its loop. StreamError; what the task refuses is a
+    ConfigError."""
+    torch.manual_seed(options.seed)
+    try:
+        with shortage(cv2.error):  # which makes the crops
+            try:
+                loop = Loop(import_module(task).create(options, device), options, rank, wrap)
+            except (ValueError, OSError) as error:
+                raise ConfigError(str(error)) from error
+            loop.run()
+    except MemoryError as error:
+        raise StreamError(
+            "memory is too short: a smaller --batch or --side needs less, and --accumulate makes "
+            f"up for the smaller batch ({error})"
+        ) from error
 
 
 class Task(Protocol):

@@ -147,17 +147,25 @@ def _read(path: str, needed: str) -> dict[str, Tensor]:
         raise ValueError(f"{path} is not a loss network (.safetensors): {error}") from error
     if needed not in tensors:
         raise ValueError(f"{path} is not a loss network: it has no {needed}")
-    there = [name for name in CONVS if f"conv{name}.weight" in tensors]
-    inputs = 3
-    for name in CONVS[: CONVS.index(there[-1]) + 1] if there else []:
-        weight, bias = (tensors.get(f"conv{name}.{part}") for part in ("weight", "bias"))
-        if weight is None or bias is None:
-            raise ValueError(f"{path} is not whole: conv{name} is missing, or a part of it")
-        fits = weight.shape[1:] == (inputs, 3, 3) and bias.shape == weight.shape[:1]
-        if not fits or not (weight.isfinite().all() and bias.isfinite().all()):
-            raise ValueError(f"{path} is damaged: conv{name} does not fit or is not finite")
-        inputs = len(weight)
+    there = {name.rpartition(".")[0] for name in tensors}
+    named = [name for name in CONVS if there & {f"conv{name}", f"conv{name}.aux"}]
+    channels = _outputs(path, tensors, "conv0", 3, 1) if "conv0" in there else 3
+    for name in CONVS[: CONVS.index(named[-1]) + 1] if named else []:
+        channels = _outputs(path, tensors, f"conv{name}", channels, 3)
+        if f"conv{name}.aux" in there:
+            _outputs(path, tensors, f"conv{name}.aux", channels, 1)
     return tensors
+
+
+def _outputs(path: str, tensors: dict[str, Tensor], conv: str, inputs: int, side: int) -> int:
+    """The channels that a convolution makes; ValueError unless it is whole, fits and is finite."""
+    weight, bias = (tensors.get(f"{conv}.{part}") for part in ("weight", "bias"))
+    if weight is None or bias is None:
+        raise ValueError(f"{path} is not whole: {conv} is missing, or a part of it")
+    fits = weight.shape[1:] == (inputs, side, side) and bias.shape == weight.shape[:1]
+    if not fits or not (weight.isfinite().all() and bias.isfinite().all()):
+        raise ValueError(f"{path} is damaged: {conv} does not fit or is not finite")
+    return len(weight)
 
 
 def _from_torchvision() -> LossNetwork:

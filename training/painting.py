@@ -22,7 +22,7 @@ from training.painter import Painter, Paintings
 from training.precision import dtype
 from training.sheet import write_sheet
 from training.terms import CONTRASTIVE, OF_CONTENT, OF_PAINTED, OF_STYLE, STACKED, TERMS, Maps, Seen
-from training.weights import begin, part_of, resolved
+from training.weights import begin, check_frozen, part_of, resolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +129,10 @@ class Painting:
         model = models.build(str(o.model), **o.model_options)
         if "cycle" in self.weights and not hasattr(model, "cycle"):
             raise ValueError("--cycle-weight is for nnst_d, which replaces features by others")
-        for init in o.init:
-            begin(model, init)
+        begun = {name for init in o.init for name in begin(model, init)}
         for part in o.frozen:
             part_of(model, part).requires_grad_(False)
+        check_frozen(model, begun)
         return model
 
     def _layers(self, terms: Iterable[str]) -> list[str]:

@@ -8,7 +8,6 @@ others, and all go on from the last checkpoint. They share the --out folder.
 import logging
 import os
 from contextlib import redirect_stdout
-from importlib import import_module
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -24,17 +23,28 @@ from ray.train import (
     RunConfig,
     ScalingConfig,
     TrainingFailedError,
+    UserCallback,
     get_context,
 )
 from ray.train.torch import TorchTrainer, get_device, prepare_model
 
 from pipeline.errors import ConfigError, StreamError
-from training.loop import Loop, made
+from training.loop import made, train, unwritten
 from training.options import RunOptions
 
 DEATHS = 3
 OBJECT_STORE_BYTES = 80 << 20
 SAID = "progress.txt"
+
+
+class OnlyDeaths(UserCallback):
+    """Ends all where a process has a message for the user: started again it would fail again, and
+    returned, the others would wait for it."""
+
+    def after_exception(self, run_context: object, worker_exceptions: dict[int, Exception]) -> None:
+        for error in worker_exceptions.values():
+            if isinstance(error, StreamError):
+                raise error
 
 
 def spread(task: str, options: RunOptions) -> None:
@@ -43,22 +53,23 @@ def spread(task: str, options: RunOptions) -> None:
     if gpus and options.workers > gpus:
         raise ConfigError(f"--workers {options.workers}: there are {gpus} GPUs")
     out = made(options.out).resolve()
-    (out / SAID).write_text("")
+    try:
+        (out / SAID).write_text("")
+    except OSError as error:
+        raise unwritten(Path(options.out), error) from error
     over = Event()
     echo = Thread(target=follow, args=(out / SAID, over))
     echo.start()
     try:
-        refused = fit(task, options, out, gpus > 0)
+        fit(task, options, out, gpus > 0)
     finally:
         ray.shutdown()
         over.set()
         echo.join()
-    if refused:
-        raise ConfigError(refused)
 
 
-def fit(task: str, options: RunOptions, out: Path, on_gpus: bool) -> str | None:
-    """Start Ray and the processes, and wait -> what the task refused, if it did."""
+def fit(task: str, options: RunOptions, out: Path, on_gpus: bool) -> None:
+    """Start Ray and the processes, and wait. StreamError."""
     # Ray says much of its own; what the first process says is followed in its file instead.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     ray.init(
@@ -78,33 +89,33 @@ def fit(task: str, options: RunOptions, out: Path, on_gpus: bool) -> str | None:
             name="ray",
             storage_path=str(out),
             failure_config=FailureConfig(max_failures=DEATHS),
+            callbacks=[OnlyDeaths()],  # type: ignore[list-item]  # typed as of Ray Train 1
         ),
     )
     try:
-        refused: str | None = trainer.fit().return_value
+        trainer.fit()
     except TrainingFailedError as error:
+        told = getattr(error, "controller_failure", None)
+        if isinstance(told, StreamError):
+            raise told from error
         raise StreamError(str(error).strip().splitlines()[-1]) from error
-    return refused
+    except SystemExit as error:  # what Ray makes of Ctrl-C
+        raise KeyboardInterrupt from error
 
 
-def work(about: dict[str, Any]) -> str | None:
-    """One of the processes -> what the task refuses, in all of them alike: no reason to start
-    them again."""
+def work(about: dict[str, Any]) -> None:
+    """One of the processes. StreamError."""
     options: RunOptions = about["options"]
     os.chdir(about["folder"])  # Ray goes elsewhere, where names of files would mean others
     rank = get_context().get_world_rank()
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // options.workers))
     said = os.devnull if rank else Path(options.out) / SAID
-    with open(said, "a", buffering=1) as file, redirect_stdout(file):
-        torch.manual_seed(options.seed)
-        try:
-            task = import_module(about["task"]).create(options, get_device())
-            loop = Loop(task, options, rank, prepare_model)
-        except (ValueError, OSError) as error:
-            return str(error)
-        loop.run()
-    return None
+    try:
+        with open(said, "a", buffering=1) as file, redirect_stdout(file):
+            train(about["task"], options, get_device(), rank, prepare_model)
+    except OSError as error:  # also at the end, of a line that a full disk did not take
+        raise unwritten(Path(options.out), error) from error
 
 
 def follow(path: Path, over: Event) -> None:
