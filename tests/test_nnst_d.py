@@ -86,15 +86,16 @@ def test_a_style_that_is_turned_finds_itself(model: NNSTD, turn: int) -> None:
 
 
 def test_colours_of_the_style_are_taken_as_far_as_strength_says(model: NNSTD) -> None:
-    photo, style = picture(1, 32, 48), 0.4 + 0.2 * picture(2, 40, 40)
+    photo, style = picture(1, 32, 48), 0.4 + 0.2 * picture(2, 48, 48)
     recoloured = models.build("nnst_d", width=0.125, hidden=16, recolor=True)
     recoloured.load_state_dict(model.state_dict())
     code = recoloured.encode_style(style)
     # Colours away from black and white, so that none is cut.
-    for ours, wanted in zip(
-        second_moments(recoloured(photo, code)), second_moments(style), strict=True
-    ):
-        assert torch.allclose(ours, wanted, atol=1e-3)
+    ours, wanted, plain = map(second_moments, (recoloured(photo, code), style, model(photo, code)))
+    assert torch.allclose(ours[0], wanted[0], atol=1e-3)
+    # Of noise each band leaves a little in its neighbours, which adds to the whole.
+    off, was = ((square - wanted[1]).abs().max() for square in (ours[1], plain[1]))
+    assert off < min(2e-3, was / 50)
     assert torch.equal(recoloured(photo, code, 0.0), model(photo, code, 0.0))
 
 
