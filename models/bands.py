@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from models.attention import in_float32
 from models.color import palette, recolor, second_moments
 from models.padding import pad
+from models.styles import Code
 
 HALVINGS = 4
-Code = dict[str, Tensor]
 
 
 @in_float32
@@ -43,7 +43,7 @@ def in_palette(painted: Tensor, code: Code, strength: float | Tensor) -> Tensor:
 
 def split(x: Tensor) -> list[Tensor]:
     """NCHW -> what each halving loses, finest first, and what is left; sides become multiples of
-    2^HALVINGS."""
+    2^HALVINGS. The steps of pyramid.py go by sizes, which graphs for any size do not know."""
     bands, x = [], pad(x, 2**HALVINGS)
     for _ in range(HALVINGS):
         coarse = F.avg_pool2d(x, 2)
